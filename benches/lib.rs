@@ -1,0 +1,1 @@
+//! Benches of flow; the figures are in `README.md`.

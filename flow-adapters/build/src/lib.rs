@@ -1,0 +1,1 @@
+//! Git sources, command builds and digest-pinned artefacts.

@@ -1,0 +1,1 @@
+//! Journal stores on SQL databases: SQLite, the embedded default.

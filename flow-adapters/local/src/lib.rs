@@ -1,0 +1,1 @@
+//! The embedded default adapters: processes, a proxy, directories, a webhook.

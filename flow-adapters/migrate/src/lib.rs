@@ -1,0 +1,1 @@
+//! Database migrations, proved before they run: SQLite.

@@ -1,0 +1,113 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use crate::journal::{Entry, RawRecord};
+use crate::name::Digest;
+use crate::permit::Fence;
+
+/// One entry with its place, its time and the fence that it was written under.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Counts the run's records from 1.
+    pub seq: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The fence that it was written under.
+    pub fence: Fence,
+    /// The entry.
+    pub entry: Entry,
+    /// The chained hash up to this record.
+    pub hash: Digest,
+}
+
+#[derive(Serialize)]
+struct BodyRef<'a> {
+    at: Timestamp,
+    fence: Fence,
+    #[serde(flatten)]
+    entry: &'a Entry,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    at: Timestamp,
+    fence: Fence,
+    #[serde(flatten)]
+    entry: serde_json::Value,
+}
+
+/// The hash of the record `seq` with text `body` that follows a record with hash `before`.
+///
+/// `SHA-256(before ‖ seq as 8 bytes big endian ‖ body)`, with 32 zero bytes before the first record: so a record can be
+/// neither edited, nor moved, nor left out without changing every hash after it.
+#[must_use]
+pub fn chain(before: Option<Digest>, seq: u64, body: &str) -> Digest {
+    let mut hasher = sha2::Sha256::new();
+    hasher.update(before.map_or([0; 32], |digest| *digest.as_bytes()));
+    hasher.update(seq.to_be_bytes());
+    hasher.update(body.as_bytes());
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+/// Turns an entry into the record that follows `before`.
+///
+/// # Errors
+/// Whatever the entry's values have no JSON form for.
+pub fn write(
+    before: Option<(u64, Digest)>,
+    at: Timestamp,
+    fence: Fence,
+    entry: &Entry,
+) -> Result<RawRecord, serde_json::Error> {
+    let body = serde_json::to_string(&BodyRef { at, fence, entry })?;
+    let seq = before.map_or(0, |(seq, _)| seq) + 1;
+    let hash = chain(before.map(|(_, hash)| hash), seq, &body);
+    Ok(RawRecord { seq, body, hash })
+}
+
+/// Reads all records of a run and checks their numbering and their chain.
+///
+/// # Errors
+/// [`Corrupt`] at the first record that is missing, moved, edited or not readable.
+pub fn read(raw: &[RawRecord]) -> Result<Vec<Record>, Corrupt> {
+    let mut before = None;
+    let mut records = Vec::with_capacity(raw.len());
+    for (raw, expected) in raw.iter().zip(1..) {
+        let corrupt = |problem: String| Corrupt { seq: expected, problem };
+        if raw.seq != expected {
+            return Err(corrupt(format!("record {} stands in its place", raw.seq)));
+        }
+        if chain(before, raw.seq, &raw.body) != raw.hash {
+            return Err(corrupt("its hash does not follow from the one before".to_owned()));
+        }
+        let body: Body = serde_json::from_str(&raw.body).map_err(|error| corrupt(error.to_string()))?;
+        refuse_newer(&body.entry).map_err(&corrupt)?;
+        let entry = serde_json::from_value(body.entry).map_err(|error| corrupt(error.to_string()))?;
+        records.push(Record { seq: raw.seq, at: body.at, fence: body.fence, entry, hash: raw.hash });
+        before = Some(raw.hash);
+    }
+    Ok(records)
+}
+
+/// A newer format may have entries that this library cannot read: say so before stumbling over one.
+fn refuse_newer(entry: &serde_json::Value) -> Result<(), String> {
+    let format = entry.get("format").and_then(serde_json::Value::as_u64);
+    match format {
+        Some(format) if format > u64::from(super::FORMAT) => Err(format!(
+            "`format`: {format} is newer than {}, the latest that this version reads",
+            super::FORMAT
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A journal whose records are not what was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {seq}: {problem}")]
+pub struct Corrupt {
+    /// The first record that is wrong.
+    pub seq: u64,
+    /// What is wrong with it.
+    pub problem: String,
+}

@@ -1,0 +1,51 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::environment::Environment;
+use crate::error::StepError;
+use crate::name::{Digest, Name};
+use crate::permit::Permit;
+
+/// What a finished run proved, for later runs to rely on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunEvidence {
+    /// What was deployed.
+    pub application: Name,
+    /// Where.
+    pub environment: Environment,
+    /// Which version.
+    pub release: Name,
+    /// The digests of everything that was deployed: artefacts and migration scripts.
+    pub digests: Vec<Digest>,
+    /// The run that proved it.
+    pub run: crate::RunId,
+    /// The hash of that run's last journal record.
+    pub head: Digest,
+    /// When the run finished.
+    pub recorded: Timestamp,
+    /// When the evidence can no longer be relied on.
+    pub expires: Timestamp,
+}
+
+/// Keeps what finished runs proved.
+#[async_trait]
+pub trait EvidenceStore: Send + Sync {
+    /// Keeps evidence. The same run's evidence kept twice is kept once.
+    ///
+    /// # Errors
+    /// Any kind where it is not durable.
+    async fn record(&self, permit: &Permit, evidence: &RunEvidence) -> Result<(), StepError>;
+
+    /// All evidence for `digest` of `application` in `environment`, expired or not, oldest first.
+    ///
+    /// # Errors
+    /// Any kind where it cannot be read: that is not the same as no evidence.
+    async fn find(
+        &self,
+        application: &Name,
+        environment: Environment,
+        digest: &Digest,
+    ) -> Result<Vec<RunEvidence>, StepError>;
+}

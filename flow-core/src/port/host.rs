@@ -1,0 +1,224 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StepError;
+use crate::permit::Permit;
+
+/// A path below a host's root: relative, without `.` and `..`, made of plain parts.
+///
+/// ```
+/// use flow_core::port::HostPath;
+///
+/// assert_eq!(HostPath::new("releases/current")?.as_str(), "releases/current");
+/// assert!(HostPath::new("../etc/passwd").is_err());
+/// assert!(HostPath::new("/etc/passwd").is_err());
+/// # Ok::<(), flow_core::port::InvalidHostPath>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostPath(String);
+
+impl HostPath {
+    /// Checks `path` and takes it.
+    ///
+    /// # Errors
+    /// [`InvalidHostPath`] when it is empty, absolute, over 1,024 bytes, or has an empty part, `.`, `..`, a backslash or
+    /// a control character.
+    pub fn new(path: impl Into<String>) -> Result<Self, InvalidHostPath> {
+        let path = path.into();
+        let plain = |part: &str| {
+            !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control() || c == '\\')
+        };
+        if path.len() <= 1024 && path.split('/').all(plain) {
+            Ok(Self(path))
+        } else {
+            Err(InvalidHostPath { path })
+        }
+    }
+
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path of `part` below this one.
+    ///
+    /// # Errors
+    /// [`InvalidHostPath`] as [`new`](Self::new).
+    pub fn join(&self, part: &str) -> Result<Self, InvalidHostPath> {
+        Self::new(format!("{}/{part}", self.0))
+    }
+}
+
+impl fmt::Display for HostPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl From<HostPath> for String {
+    fn from(path: HostPath) -> Self {
+        path.0
+    }
+}
+
+impl TryFrom<String> for HostPath {
+    type Error = InvalidHostPath;
+
+    fn try_from(path: String) -> Result<Self, InvalidHostPath> {
+        Self::new(path)
+    }
+}
+
+/// A path that is no [`HostPath`]: it would leave its root.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{path}` is not a plain relative path below its root")]
+pub struct InvalidHostPath {
+    /// The refused path.
+    pub path: String,
+}
+
+impl From<InvalidHostPath> for StepError {
+    fn from(error: InvalidHostPath) -> Self {
+        Self::new(crate::ErrorKind::Invalid, "the path leaves its root").fact("path", error.path)
+    }
+}
+
+/// A program and its arguments. There is no shell anywhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program: a plain name looked up in the host's own `PATH`, or an absolute path.
+    pub program: String,
+    /// The arguments, each passed as it is.
+    pub args: Vec<String>,
+    /// The environment beyond the host's allow-list. Values may be secret and are never shown.
+    pub env: BTreeMap<String, String>,
+    /// The working directory below the host's root; the root itself without one.
+    pub directory: Option<HostPath>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl Command {
+    /// A command with a timeout of one minute.
+    pub fn new<A: Into<String>>(program: impl Into<String>, args: impl IntoIterator<Item = A>) -> Self {
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: BTreeMap::new(),
+            directory: None,
+            timeout: Duration::from_mins(1),
+        }
+    }
+
+    /// Runs it in `directory`.
+    #[must_use]
+    pub fn directory(mut self, directory: HostPath) -> Self {
+        self.directory = Some(directory);
+        self
+    }
+
+    /// Gives it `timeout`.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Adds an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let env: Vec<&String> = self.env.keys().collect();
+        f.debug_struct("Command")
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("env", &env)
+            .field("directory", &self.directory)
+            .field("timeout", &self.timeout)
+            .finish()
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandOutput {
+    /// The exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output: its last mebibyte.
+    pub stdout: Vec<u8>,
+    /// Standard error: its last mebibyte.
+    pub stderr: Vec<u8>,
+}
+
+impl CommandOutput {
+    /// Whether it ended with 0.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.code == Some(0)
+    }
+}
+
+/// A machine: programs, files and links below one root directory.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// Runs a command that changes nothing, such as `git status`.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) without the program, [`TimedOut`](crate::ErrorKind::TimedOut) after its
+    /// timeout. A code other than 0 is an output, not an error.
+    async fn query(&self, command: &Command) -> Result<CommandOutput, StepError>;
+
+    /// Runs a command that changes something. It is ended, with all its children, on timeout and on cancel.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query), and [`Cancelled`](crate::ErrorKind::Cancelled).
+    async fn run(&self, permit: &Permit, command: &Command) -> Result<CommandOutput, StepError>;
+
+    /// Reads a file of at most 8 MiB; none where there is no such file.
+    ///
+    /// # Errors
+    /// Any kind where it cannot be read; a larger file is [`Invalid`](crate::ErrorKind::Invalid).
+    async fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>, StepError>;
+
+    /// Replaces a file: written beside, fsynced, renamed over it, its directory fsynced. Parents are made.
+    ///
+    /// # Errors
+    /// Any kind; the old file then stands whole.
+    async fn write(&self, permit: &Permit, path: &HostPath, content: &[u8]) -> Result<(), StepError>;
+
+    /// Removes a file or a link; one that is not there is done.
+    ///
+    /// # Errors
+    /// Any kind where it still stands.
+    async fn remove(&self, permit: &Permit, path: &HostPath) -> Result<(), StepError>;
+
+    /// Where the link points to, as written in it; none where there is no such link.
+    ///
+    /// # Errors
+    /// Any kind where it cannot be read.
+    async fn read_link(&self, path: &HostPath) -> Result<Option<String>, StepError>;
+
+    /// Points a link to `target`, atomically; the target is below the root too.
+    ///
+    /// # Errors
+    /// Any kind; the old link then stands.
+    async fn link(&self, permit: &Permit, path: &HostPath, target: &HostPath) -> Result<(), StepError>;
+
+    /// The names in a directory, ordered; empty where there is none.
+    ///
+    /// # Errors
+    /// Any kind where it cannot be read.
+    async fn list(&self, path: &HostPath) -> Result<Vec<String>, StepError>;
+}

@@ -1,0 +1,38 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StepError;
+
+/// One HTTP GET, as a user would make it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// The URL.
+    pub url: String,
+    /// How long the answer may take.
+    pub timeout: Duration,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeReply {
+    /// The status.
+    pub status: u16,
+    /// The body, at most 8 MiB.
+    pub body: Vec<u8>,
+    /// From sending the request to the last byte of the body.
+    pub elapsed: Duration,
+}
+
+/// Looks at a service as its users do.
+#[async_trait]
+pub trait Prober: Send + Sync {
+    /// Makes the request.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when no connection came about, [`TimedOut`](crate::ErrorKind::TimedOut)
+    /// after the timeout. Any status is a reply.
+    async fn get(&self, request: &ProbeRequest) -> Result<ProbeReply, StepError>;
+}

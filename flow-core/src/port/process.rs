@@ -1,0 +1,129 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StepError;
+use crate::name::{Digest, Name};
+use crate::permit::Permit;
+
+/// The id of an instance, given by whoever launches it: the same id launched twice is one instance.
+pub type InstanceId = Name;
+
+/// One process of a service: what to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LaunchSpec {
+    /// The service that the instance belongs to.
+    pub service: Name,
+    /// The instance's id.
+    pub instance: InstanceId,
+    /// The version that it runs.
+    pub version: Name,
+    /// The digest of the artefact that it runs: how it is found again.
+    pub digest: Digest,
+    /// The program, an absolute path.
+    pub program: PathBuf,
+    /// The arguments. `{address}` in one becomes the instance's address.
+    pub args: Vec<String>,
+    /// The environment: all of it, nothing is inherited.
+    pub env: BTreeMap<String, String>,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// How its health is asked.
+    pub health: HealthCheck,
+}
+
+/// How an instance's health is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {
+    /// The path asked by HTTP GET; a status from 200 to 299 is healthy.
+    pub path: String,
+    /// How long one answer may take.
+    pub timeout: Duration,
+}
+
+/// One process of a service, as observed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// Its id.
+    pub id: InstanceId,
+    /// The version that it runs.
+    pub version: Name,
+    /// The digest of the artefact that it runs.
+    pub digest: Digest,
+    /// Where it listens, as `host:port` or `unix:PATH`.
+    pub address: String,
+    /// Its process id, where the platform has one.
+    pub pid: Option<u32>,
+}
+
+/// An instance's health, observed now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "health")]
+pub enum Health {
+    /// It answered as it should.
+    Healthy,
+    /// It runs and answers otherwise, or not in time.
+    Unhealthy {
+        /// What it answered.
+        reason: String,
+    },
+    /// It is not running.
+    Gone,
+}
+
+impl Health {
+    /// Whether the instance is proved healthy.
+    #[must_use]
+    pub const fn is_healthy(&self) -> bool {
+        matches!(self, Self::Healthy)
+    }
+}
+
+/// Starts, finds and stops the processes of a service.
+#[async_trait]
+pub trait ProcessManager: Send + Sync {
+    /// Starts an instance. Where one with this id and digest runs already, it is that one; one with this id and
+    /// another digest is refused. Returns when the process runs, not when it is healthy.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a bad specification, [`Conflict`](crate::ErrorKind::Conflict) for a taken
+    /// id or address, [`NotFound`](crate::ErrorKind::NotFound) without the program.
+    async fn launch(&self, permit: &Permit, spec: &LaunchSpec) -> Result<Instance, StepError>;
+
+    /// The running instances of `service`, ordered by id, whoever started them under this manager.
+    ///
+    /// # Errors
+    /// Any kind where the process table cannot be read.
+    async fn instances(&self, service: &Name) -> Result<Vec<Instance>, StepError>;
+
+    /// What `instance` of `service` was launched with, as long as it runs: what it takes to launch it again.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) without such an instance.
+    async fn launched(&self, service: &Name, instance: &InstanceId) -> Result<LaunchSpec, StepError>;
+
+    /// Asks `instance` of `service` for its health, now.
+    ///
+    /// # Errors
+    /// Only where it could not be asked; a bad answer is a [`Health`].
+    async fn health(&self, service: &Name, instance: &InstanceId) -> Result<Health, StepError>;
+
+    /// Stops `instance` of `service`: asks it to end, and after `grace` makes it. Returns when it is observed gone;
+    /// one that is not there is done.
+    ///
+    /// # Errors
+    /// Any kind where it still stands.
+    async fn stop(
+        &self,
+        permit: &Permit,
+        service: &Name,
+        instance: &InstanceId,
+        grace: Duration,
+    ) -> Result<(), StepError>;
+}

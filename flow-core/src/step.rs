@@ -1,0 +1,181 @@
+//! One effect of a deployment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::context::StepContext;
+use crate::error::StepError;
+use crate::name::Name;
+use crate::permit::Permit;
+use crate::receipt::Receipt;
+use crate::rollback::{Captured, Rollback};
+use crate::stage::Stage;
+
+/// One effect of a deployment: does the work of one or more activities of stage `S`.
+///
+/// An implementor **must** hold:
+/// - [`run`](Self::run) is safe to repeat under the same captured state;
+/// - [`preview`](Self::preview) and [`capture`](Rollback::capture) change nothing;
+/// - the receipt has evidence, observed and not commanded, for each activity in [`covers`](Self::covers);
+/// - it never retries on its own (the engine does, by [`StepError::kind`]) and waits through
+///   [`StepContext::clock`](crate::StepContext::clock) only.
+///
+/// ```
+/// use std::time::Duration;
+/// use flow_core::prelude::*;
+/// use flow_core::stage::{Prepare, PrepareActivity};
+///
+/// struct Announce;
+///
+/// #[async_trait]
+/// impl Rollback<Prepare> for Announce {
+///     fn reversibility(&self) -> Reversibility {
+///         Reversibility::NothingToUndo
+///     }
+///     async fn capture(&self, _: &StepContext<Prepare>) -> Result<Captured, StepError> {
+///         Ok(Captured::nothing())
+///     }
+///     async fn roll_back(
+///         &self, _: &StepContext<Prepare>, _: &Permit, _: &Captured, _: &Outcome<Prepare>,
+///     ) -> Result<(), StepError> {
+///         Ok(())
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl Step<Prepare> for Announce {
+///     fn name(&self) -> Name {
+///         name!("announce")
+///     }
+///     fn covers(&self) -> Vec<PrepareActivity> {
+///         vec![PrepareActivity::Scope]
+///     }
+///     async fn preview(&self, cx: &StepContext<Prepare>) -> Result<Preview, StepError> {
+///         Ok(Preview::new().change("scope", "announced", cx.release().as_str()))
+///     }
+///     async fn run(&self, cx: &StepContext<Prepare>, _: &Permit, _: &Captured) -> Result<Receipt<Prepare>, StepError> {
+///         Ok(Receipt::new().evidence(PrepareActivity::Scope, format!("deploys {}", cx.release())))
+///     }
+/// }
+/// ```
+#[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a step of stage `{S}`",
+    label = "expected a `Step<{S}>` here"
+)]
+pub trait Step<S: Stage>: Rollback<S> {
+    /// The step's name: unique in the plan and the same in every process.
+    fn name(&self) -> Name;
+
+    /// The activities whose work this step does.
+    fn covers(&self) -> Vec<S::Activity>;
+
+    /// The step's parameters, secrets as references, for the plan's fingerprint.
+    fn definition(&self) -> Value {
+        Value::Null
+    }
+
+    /// How long one attempt may take, watched from outside the step. Ten minutes unless overridden.
+    fn deadline(&self) -> Duration {
+        Duration::from_mins(10)
+    }
+
+    /// What no other run may touch meanwhile: a database, a CDN zone. The application in its environment always is.
+    fn resources(&self) -> Vec<Name> {
+        Vec::new()
+    }
+
+    /// Whether [`capture`](Rollback::capture) seals state, which needs a vault.
+    fn seals(&self) -> bool {
+        false
+    }
+
+    /// Says what would change. Reads only, and says [`Preview::unknown`] where it cannot tell yet.
+    ///
+    /// # Errors
+    /// Any kind: the plan is then refused, with this among its problems.
+    async fn preview(&self, cx: &StepContext<S>) -> Result<Preview, StepError>;
+
+    /// Does the work, under the state that was captured before the first attempt.
+    ///
+    /// Safe to repeat: the engine records an effect once but may execute it again after a crash or a retry, under the
+    /// same [`Permit::idempotency_key`].
+    ///
+    /// # Errors
+    /// A kind that [is a rejection](crate::ErrorKind::is_rejection) only where nothing was left behind.
+    async fn run(
+        &self,
+        cx: &StepContext<S>,
+        permit: &Permit,
+        before: &Captured,
+    ) -> Result<Receipt<S>, StepError>;
+}
+
+/// What a step would change, as far as can be known without changing it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preview {
+    /// What would change.
+    pub changes: Vec<Change>,
+    /// Facts that must still hold when the plan is applied: part of the plan's hash.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stable: BTreeMap<String, Value>,
+    /// What cannot be known yet, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknowns: Vec<String>,
+    /// How long it may take, if that can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Duration>,
+}
+
+/// One thing that would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// What: a file, a weight, a table.
+    pub what: String,
+    /// What it is now.
+    pub from: String,
+    /// What it would be.
+    pub to: String,
+}
+
+impl Preview {
+    /// A preview in which nothing changes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a change.
+    #[must_use]
+    pub fn change(mut self, what: impl Into<String>, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.changes.push(Change { what: what.into(), from: from.into(), to: to.into() });
+        self
+    }
+
+    /// Adds a fact that must still hold when the plan is applied.
+    #[must_use]
+    pub fn stable(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.stable.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds something that cannot be known yet.
+    #[must_use]
+    pub fn unknown(mut self, what: impl Into<String>) -> Self {
+        self.unknowns.push(what.into());
+        self
+    }
+
+    /// Says how long it may take.
+    #[must_use]
+    pub const fn estimate(mut self, duration: Duration) -> Self {
+        self.estimate = Some(duration);
+        self
+    }
+}

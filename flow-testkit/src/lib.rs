@@ -1,0 +1,5 @@
+//! Fakes, conformance suites and fault injection for deployments built on flow-core.
+
+mod permit;
+
+pub use permit::{context, permit, permit_under};
