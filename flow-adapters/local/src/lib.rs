@@ -1,1 +1,7 @@
-//! The embedded default adapters: processes, a proxy, directories, a webhook.
+//! The embedded default adapters: what a deployment needs on one machine where nothing else is installed.
+
+pub mod function;
+pub mod host;
+pub mod process;
+pub mod proxy;
+pub mod store;

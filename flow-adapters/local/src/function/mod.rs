@@ -1,0 +1,1 @@
+//! Functions run as programs of this machine.

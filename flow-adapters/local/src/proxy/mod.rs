@@ -1,0 +1,1 @@
+//! The reverse proxy that carries traffic to the instances of a service.

@@ -1,0 +1,1 @@
+//! Stores in directories: assets, evidence, sealed state, configuration.
