@@ -5,3 +5,5 @@ pub mod host;
 pub mod process;
 pub mod proxy;
 pub mod store;
+
+mod os;

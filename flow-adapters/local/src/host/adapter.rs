@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flow_core::port::{Command, CommandOutput, Host, HostPath};
+use flow_core::{CancelToken, Clock, ErrorKind, Permit, StepError};
+
+use super::client;
+use super::config::{self, HostConfig};
+use super::root::Root;
+use crate::os::{Ended, Limits, Program, off_thread};
+
+/// This machine, below one directory.
+///
+/// A link is answered as [`link`](Host::link) takes it, seen from the root, wherever it stands; one that leads out of the
+/// root is answered as it is written.
+#[derive(Debug, Clone)]
+pub struct LocalHost {
+    root: Arc<Root>,
+    config: HostConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl LocalHost {
+    /// A host below the root that `config` names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a bad configuration, [`ErrorKind::NotFound`] or [`ErrorKind::Denied`] for a root that
+    /// cannot be used.
+    pub fn open(config: HostConfig, clock: Arc<dyn Clock>) -> Result<Self, StepError> {
+        config.check()?;
+        Ok(Self { root: Arc::new(Root::open(&config.root)?), config, clock })
+    }
+
+    async fn on_root<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Root) -> Result<T, StepError> + Send + 'static,
+    ) -> Result<T, StepError> {
+        let root = Arc::clone(&self.root);
+        off_thread(move || work(&root)).await
+    }
+
+    async fn execute(
+        &self,
+        command: &Command,
+        cancel: Option<&CancelToken>,
+    ) -> Result<CommandOutput, StepError> {
+        config::check(command)?;
+        let search = self.config.env.get("PATH").map_or("", String::as_str);
+        let file = client::find_program(&command.program, search)?;
+        let (_open, directory) = client::working_directory(&self.root, command.directory.as_ref())?;
+        let mut env = self.config.env.clone();
+        env.extend(command.env.clone());
+        let program =
+            Program { path: &file, args: &command.args, env: &env, directory: &directory, input: None };
+        let limits = Limits { timeout: command.timeout, grace: self.config.grace, cancel };
+        match program.run(&*self.clock, limits).await? {
+            Ended::ByItself(output) => Ok(output),
+            Ended::TimedOut => Err(StepError::new(ErrorKind::TimedOut, "the command did not end in time")
+                .fact("program", &command.program)
+                .fact("timeout", format!("{:?}", command.timeout))),
+            Ended::Cancelled => Err(StepError::new(ErrorKind::Cancelled, "the command was cancelled")
+                .fact("program", &command.program)),
+        }
+    }
+}
+
+#[async_trait]
+impl Host for LocalHost {
+    async fn query(&self, command: &Command) -> Result<CommandOutput, StepError> {
+        self.execute(command, None).await
+    }
+
+    async fn run(&self, permit: &Permit, command: &Command) -> Result<CommandOutput, StepError> {
+        if permit.cancel().is_cancelled() {
+            return Err(StepError::new(ErrorKind::Cancelled, "cancelled before the command was started")
+                .fact("program", &command.program));
+        }
+        self.execute(command, Some(permit.cancel())).await
+    }
+
+    async fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>, StepError> {
+        let path = path.clone();
+        self.on_root(move |root| client::read(root, &path)).await
+    }
+
+    async fn write(&self, permit: &Permit, path: &HostPath, content: &[u8]) -> Result<(), StepError> {
+        let (beside, path, content) = (client::beside(permit, path), path.clone(), content.to_vec());
+        self.on_root(move |root| client::write(root, &beside, &path, &content)).await
+    }
+
+    async fn remove(&self, _permit: &Permit, path: &HostPath) -> Result<(), StepError> {
+        let path = path.clone();
+        self.on_root(move |root| client::remove(root, &path)).await
+    }
+
+    async fn read_link(&self, path: &HostPath) -> Result<Option<String>, StepError> {
+        let path = path.clone();
+        self.on_root(move |root| client::read_link(root, &path)).await
+    }
+
+    async fn link(&self, permit: &Permit, path: &HostPath, target: &HostPath) -> Result<(), StepError> {
+        let (beside, path, target) = (client::beside(permit, path), path.clone(), target.clone());
+        self.on_root(move |root| client::link(root, &beside, &path, &target)).await
+    }
+
+    async fn list(&self, path: &HostPath) -> Result<Vec<String>, StepError> {
+        let path = path.clone();
+        self.on_root(move |root| client::list(root, &path)).await
+    }
+}
