@@ -1,9 +1,23 @@
 //! Strategies: pure functions that say what a rollout does next.
 
 mod blue_green;
+mod canary;
+mod headroom;
+mod judging;
+mod ladder;
+mod limits;
+mod rolling;
+mod shares;
 mod view;
 
+#[cfg(test)]
+mod sketch;
+
 pub use blue_green::BlueGreen;
+pub use canary::Canary;
+pub use headroom::{Headroom, NoHeadroom};
+pub use ladder::CanaryStep;
+pub use rolling::Rolling;
 pub use view::{FleetShape, Move, Past, RetireWhen, RolloutView, Seen};
 
 use serde_json::Value;

@@ -137,6 +137,41 @@ impl RolloutView {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
+    /// How many instances of `version` serve: proved healthy and sent new requests.
+    #[must_use]
+    pub fn serving(&self, version: &Name) -> u32 {
+        let serves = |seen: &&Seen| seen.healthy && seen.routed && seen.version == *version;
+        u32::try_from(self.instances.iter().filter(serves).count()).unwrap_or(u32::MAX)
+    }
+
+    /// How many instances of the new version this rollout has asked for so far.
+    #[must_use]
+    pub fn launched(&self) -> u32 {
+        let counts = self.history.iter().map(|past| match past.made {
+            Move::Launch { count } => count,
+            _ => 0,
+        });
+        counts.fold(0, u32::saturating_add)
+    }
+
+    /// Whether this rollout has retired `instance`: it is on its way out, at once or when nothing needs it any more.
+    #[must_use]
+    pub fn is_retired(&self, instance: &InstanceId) -> bool {
+        self.history.iter().any(|past| match &past.made {
+            Move::Retire { instances, .. } => instances.contains(instance),
+            _ => false,
+        })
+    }
+
+    /// The weights that the last shift put in force; none before the first one.
+    #[must_use]
+    pub fn shifted_to(&self) -> Option<&Weights> {
+        self.history.iter().rev().find_map(|past| match &past.made {
+            Move::Shift { weights, .. } => Some(weights),
+            _ => None,
+        })
+    }
+
     /// The instances that do not run the new version, ordered by id.
     pub fn replaced(&self) -> impl Iterator<Item = &Seen> {
         self.instances.iter().filter(|seen| seen.version != self.new)
