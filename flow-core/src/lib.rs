@@ -7,34 +7,51 @@ pub mod gate;
 pub mod journal;
 pub mod machine;
 pub mod plan;
+pub mod policy;
 pub mod port;
 pub mod receipt;
+pub mod report;
 pub mod stage;
 pub mod strategy;
 
 mod cancel;
 mod clock;
 mod context;
+mod deployment;
+mod engine;
 mod environment;
 mod error;
 mod name;
 mod permit;
+mod resumed;
 mod rollback;
 mod run;
+mod service;
+mod setting;
 mod step;
+mod stopped;
+mod work;
+mod workflow;
 
 pub use cancel::CancelToken;
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use context::StepContext;
+pub use deployment::{Deployment, Failed, FailedState, StageRun};
 pub use environment::{Environment, UnknownEnvironment};
 pub use error::{Cause, ErrorKind, Problem, Problems, StepError};
 pub use name::{Actor, Digest, InvalidActor, InvalidDigest, InvalidName, NAME_MAX, Name};
 pub use permit::{Fence, Permit};
 pub use port::Weights;
 pub use receipt::{Artifact, Evidence, Receipt};
+pub use resumed::{ParkedRun, Resumed, RollingBack};
 pub use rollback::{Captured, Outcome, Reversibility, Rollback};
 pub use run::RunId;
+pub use service::Service;
+pub use setting::Setting;
 pub use step::{Change, Preview, Step};
+pub use stopped::{Parked, StageError, Stopped, Undone};
+pub use work::{NotApplicable, Rollout, Without, Work};
+pub use workflow::{BeginError, Workflow, Works};
 
 /// Everything that a custom step needs.
 pub mod prelude {

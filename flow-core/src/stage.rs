@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::name::Name;
 use crate::receipt;
 
 mod sealed {
@@ -163,7 +164,35 @@ pub trait Optional: Stage {}
     message = "stage `{Self}` replaces nothing, so it has no rollouts",
     label = "only `Services` and `Functions` have rollouts"
 )]
-pub trait Rolls: Stage {}
+pub trait Rolls: Stage {
+    /// The activities that a rollout does.
+    const ROLLOUT: &'static [Self::Activity];
+
+    /// What a rollout of `service` to `version` lets later stages rely on.
+    fn rolled_out(service: &Name, version: &Name) -> Self::Facts;
+}
+
+impl Rolls for Services {
+    const ROLLOUT: &'static [ServicesActivity] = &[
+        ServicesActivity::Stop,
+        ServicesActivity::Update,
+        ServicesActivity::Start,
+        ServicesActivity::Health,
+    ];
+
+    fn rolled_out(service: &Name, version: &Name) -> receipt::ServicesFacts {
+        receipt::ServicesFacts { serving: [(service.clone(), version.clone())].into() }
+    }
+}
+
+impl Rolls for Functions {
+    const ROLLOUT: &'static [FunctionsActivity] =
+        &[FunctionsActivity::Code, FunctionsActivity::Publish, FunctionsActivity::Test];
+
+    fn rolled_out(service: &Name, version: &Name) -> receipt::FunctionsFacts {
+        receipt::FunctionsFacts { versions: [(service.clone(), version.to_string())].into() }
+    }
+}
 
 /// Stage `Self` comes before stage `S`, so its receipts can be read there.
 #[diagnostic::on_unimplemented(
@@ -270,7 +299,6 @@ macro_rules! implement {
     ($marker:ident for $($stage:ident),+) => { $(impl $marker for $stage {})+ };
 }
 implement!(Optional for Build, Migrate, Assets, Services, Functions, Monitoring);
-implement!(Rolls for Services, Functions);
 
 macro_rules! order {
     ($first:ident) => {};

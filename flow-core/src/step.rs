@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::context::StepContext;
 use crate::error::StepError;
-use crate::name::Name;
+use crate::name::{Digest, Name};
 use crate::permit::Permit;
 use crate::receipt::Receipt;
 use crate::rollback::{Captured, Rollback};
@@ -124,6 +124,9 @@ pub struct Preview {
     /// Facts that must still hold when the plan is applied: part of the plan's hash.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stable: BTreeMap<String, Value>,
+    /// The digests of what would be deployed, such as migration scripts: production asks for evidence for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deploys: Vec<Digest>,
     /// What cannot be known yet, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknowns: Vec<String>,
@@ -165,11 +168,24 @@ impl Preview {
         self
     }
 
+    /// Adds the digest of something that would be deployed.
+    #[must_use]
+    pub fn deploys(mut self, digest: Digest) -> Self {
+        self.deploys.push(digest);
+        self
+    }
+
     /// Adds something that cannot be known yet.
     #[must_use]
     pub fn unknown(mut self, what: impl Into<String>) -> Self {
         self.unknowns.push(what.into());
         self
+    }
+
+    /// Whether `now` promises the same: everything but the estimate.
+    pub(crate) fn stands(&self, now: &Self) -> bool {
+        let timeless = |preview: &Self| Self { estimate: None, ..preview.clone() };
+        timeless(self) == timeless(now)
     }
 
     /// Says how long it may take.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -6,9 +7,11 @@ use serde_json::Value;
 
 use crate::RunId;
 use crate::cancel::CancelToken;
+use crate::clock::Clock;
 use crate::durable::Call;
 use crate::error::Cause;
-use crate::journal::{Owner, Recorded, RunOutcome, Signal, Standing};
+use crate::event::EventHub;
+use crate::journal::{Record, Recorded, RunOutcome, Signal, Standing};
 use crate::machine::{CallKey, State, UndoTarget};
 use crate::name::{Actor, Digest, Name};
 use crate::permit::Fence;
@@ -29,12 +32,12 @@ pub trait Durable: Send + Sync {
     /// What it can do, so that a plan can be refused early.
     fn capabilities(&self) -> Capabilities;
 
-    /// Takes the run for this owner and says where it stands. Changes nothing but ownership.
+    /// Takes the run for this owner and says where it stands: [`State::Fresh`] for a new one. Changes nothing but ownership.
     ///
     /// # Errors
     /// [`PerformError::Incompatible`] when the run follows a plan with another fingerprint;
     /// [`PerformError::Unavailable`] while another owner holds it.
-    async fn open(&self, opening: Opening) -> Result<Standpoint, PerformError>;
+    async fn open(&self, opening: Opening) -> Result<State, PerformError>;
 
     /// Carries out `call`, or returns what it returned before.
     ///
@@ -71,6 +74,18 @@ pub trait Durable: Send + Sync {
     /// [`PerformError::Incompatible`] when it cannot follow what is recorded.
     async fn publish(&self, milestone: Milestone) -> Result<(), PerformError>;
 
+    /// Where the run stands now.
+    ///
+    /// # Errors
+    /// [`PerformError::Unavailable`] when the run is not open.
+    async fn state(&self) -> Result<State, PerformError>;
+
+    /// Everything that is recorded of the run, in order, all of it durable by then.
+    ///
+    /// # Errors
+    /// [`PerformError::Unavailable`] when the run is not open or cannot be read.
+    async fn history(&self) -> Result<Vec<Record>, PerformError>;
+
     /// Gives the run back. The journal stays.
     async fn close(&self);
 }
@@ -82,17 +97,10 @@ pub struct Opening {
     pub fingerprint: Digest,
     /// What no other run may touch meanwhile.
     pub resources: Vec<Name>,
-}
-
-/// Where a run stands when it is opened.
-#[derive(Debug, Clone)]
-pub struct Standpoint {
-    /// The journal's state; [`State::Fresh`] for a new run.
-    pub state: State,
-    /// The plan that the run follows; none for a new one.
-    pub plan: Option<Plan>,
-    /// The hash of the last record.
-    pub head: Option<Digest>,
+    /// The clock that every wait goes through.
+    pub clock: Arc<dyn Clock>,
+    /// Who watches the run.
+    pub events: EventHub,
 }
 
 /// What a durable engine can do.
@@ -216,10 +224,4 @@ impl PerformError {
     pub const fn hands_over(&self) -> bool {
         matches!(self, Self::Superseded { .. } | Self::Incompatible(_) | Self::Unavailable(_))
     }
-}
-
-/// Who works on a run, for people.
-#[must_use]
-pub(crate) fn owner(entropy: &dyn crate::clock::Entropy) -> Owner {
-    format!("pid-{}-{:08x}", std::process::id(), entropy.next() & 0xffff_ffff)
 }

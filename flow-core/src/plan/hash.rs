@@ -22,8 +22,7 @@ pub fn plan_hash(plan: &Plan) -> Digest {
             json!([stage, item.name, item.preview.changes, item.preview.stable, item.preview.unknowns])
         })
         .collect();
-    let approved =
-        json!({ "fingerprint": fingerprint(plan), "previews": previews, "initiator": plan.initiator });
+    let approved = json!({ "fingerprint": fingerprint(plan), "previews": previews, "initiator": plan.initiator, "approvals": plan.approvals });
     Digest::of(canonical(&approved).as_bytes())
 }
 

@@ -27,6 +27,8 @@ pub struct Plan {
     pub on_failure: OnFailure,
     /// How long the replaced instances are kept after the run is verified.
     pub keep_warm: Duration,
+    /// How many people must approve it.
+    pub approvals: u32,
     /// The eight stages, in order.
     pub stages: Vec<PlannedStage>,
     /// The digest of the definition: the same on resume, or the run is incompatible.

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub trait AssetStore: Send + Sync {
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for links, unreadable files and paths that leave the directory.
-    async fn read(&self, directory: &PathBuf) -> Result<Manifest, StepError>;
+    async fn read(&self, directory: &Path) -> Result<Manifest, StepError>;
 
     /// The files that the store serves now.
     ///
@@ -44,7 +44,7 @@ pub trait AssetStore: Send + Sync {
     ///
     /// # Errors
     /// [`Conflict`](crate::ErrorKind::Conflict) where the directory no longer matches `manifest`.
-    async fn put(&self, permit: &Permit, directory: &PathBuf, manifest: &Manifest) -> Result<(), StepError>;
+    async fn put(&self, permit: &Permit, directory: &Path, manifest: &Manifest) -> Result<(), StepError>;
 
     /// Serves `before` again, from kept content, entry pages last, and removes what came after it.
     ///

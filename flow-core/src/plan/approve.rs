@@ -1,0 +1,132 @@
+use std::collections::BTreeSet;
+use std::ops::Deref;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Actor, Digest, Name};
+use crate::plan::{ApprovalError, Plan};
+use crate::rollback::Reversibility;
+use crate::setting::Setting;
+
+/// One person's approval of one plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Who.
+    pub by: Actor,
+    /// The hash of the plan that was approved.
+    pub plan: Digest,
+    /// Until when it counts.
+    pub expires: Timestamp,
+}
+
+/// What people said of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approvals {
+    /// The approvals.
+    pub given: Vec<Approval>,
+    /// The steps without a way back that are accepted.
+    pub accepted: BTreeSet<Name>,
+}
+
+impl Approvals {
+    /// Nobody said anything.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Adds an approval.
+    #[must_use]
+    pub fn by(mut self, by: Actor, plan: Digest, expires: Timestamp) -> Self {
+        self.given.push(Approval { by, plan, expires });
+        self
+    }
+
+    /// Accepts that a step has no way back.
+    #[must_use]
+    pub fn accepting(mut self, step: Name) -> Self {
+        self.accepted.insert(step);
+        self
+    }
+}
+
+/// A plan that nobody has approved yet.
+#[derive(Debug, Clone)]
+pub struct ProposedPlan {
+    pub(crate) plan: Plan,
+    pub(crate) setting: Setting,
+}
+
+impl Deref for ProposedPlan {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl ProposedPlan {
+    /// Checks the approvals: enough people, none of them the initiator, none expired, all for this very plan, and every step
+    /// without a way back accepted by name.
+    ///
+    /// # Errors
+    /// Everything that is missing, at once.
+    pub fn approve(self, approvals: &Approvals) -> Result<ApprovedPlan, Vec<ApprovalError>> {
+        let now = self.setting.clock.now();
+        let mut counted = BTreeSet::new();
+        let mut refused = Vec::new();
+        for approval in &approvals.given {
+            match refusal(&self.plan, approval, now) {
+                None => drop(counted.insert(approval.by.clone())),
+                Some(reason) => refused.push(format!("{}: {reason}", approval.by)),
+            }
+        }
+        let mut errors = Vec::new();
+        let given = u32::try_from(counted.len()).unwrap_or(u32::MAX);
+        if given < self.plan.approvals {
+            errors.push(ApprovalError::TooFew { given, needed: self.plan.approvals, refused });
+        }
+        for (_, item) in self.plan.items() {
+            if let Reversibility::Irreversible { reason } = &item.reversibility
+                && !approvals.accepted.contains(&item.name)
+            {
+                errors.push(ApprovalError::NotAccepted { step: item.name.clone(), reason: reason.clone() });
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(ApprovedPlan { plan: self.plan, setting: self.setting, approvals: counted.into_iter().collect() })
+    }
+}
+
+fn refusal(plan: &Plan, approval: &Approval, now: Timestamp) -> Option<&'static str> {
+    if approval.plan != plan.hash {
+        Some("approved another plan")
+    } else if approval.expires <= now {
+        Some("the approval has expired")
+    } else if approval.by == plan.initiator {
+        Some("nobody approves their own run")
+    } else {
+        None
+    }
+}
+
+/// A plan that may be carried out.
+#[derive(Debug, Clone)]
+pub struct ApprovedPlan {
+    pub(crate) plan: Plan,
+    pub(crate) setting: Setting,
+    pub(crate) approvals: Vec<Actor>,
+}
+
+impl Deref for ApprovedPlan {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}

@@ -1,0 +1,130 @@
+use std::fmt;
+
+use crate::error::{Cause, Problem};
+use crate::name::{Digest, Name};
+use crate::policy::Violation;
+use crate::stage::{ActivityName, StageName};
+
+/// Why a workflow cannot be planned: everything at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanError {
+    /// All problems, in the plan's order.
+    pub problems: Vec<PlanProblem>,
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the plan is refused for {} reasons", self.problems.len())?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// One reason why a workflow cannot be planned.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanProblem {
+    /// A parameter of a step or rollout is wrong.
+    #[error("{stage}/{step}: {problem}")]
+    Invalid {
+        /// The stage.
+        stage: StageName,
+        /// The step or rollout.
+        step: Name,
+        /// What is wrong.
+        problem: Problem,
+    },
+    /// A name stands twice.
+    #[error("the name `{step}` stands in {first} and in {second}")]
+    DuplicateName {
+        /// The name.
+        step: Name,
+        /// Where first.
+        first: StageName,
+        /// Where again.
+        second: StageName,
+    },
+    /// Nobody does an activity and nobody said why.
+    #[error("{0} is neither covered by a step nor declared not applicable")]
+    NotCovered(ActivityName),
+    /// An activity is both done and declared not applicable.
+    #[error("{activity} is declared not applicable and covered by `{step}`")]
+    Contradiction {
+        /// The activity.
+        activity: ActivityName,
+        /// The step.
+        step: Name,
+    },
+    /// A stage has nothing to do and was not declared not applicable.
+    #[error("{0} has no work; a stage is left out as a whole, with a reason")]
+    EmptyStage(StageName),
+    /// Services need each other in a circle.
+    #[error("services need each other in a circle: {}", .0.iter().map(Name::as_str).collect::<Vec<_>>().join(" -> "))]
+    Cycle(Vec<Name>),
+    /// A service needs one that the plan does not have.
+    #[error("`{service}` needs `{needs}`, which the plan does not have")]
+    UnknownService {
+        /// The service.
+        service: Name,
+        /// What it needs.
+        needs: Name,
+    },
+    /// A step could not say what it would change.
+    #[error("{stage}/{step} cannot be previewed: {cause}")]
+    Preview {
+        /// The stage.
+        stage: StageName,
+        /// The step.
+        step: Name,
+        /// Why not.
+        cause: Cause,
+    },
+    /// Something seals captured state, and there is nothing to seal it in.
+    #[error("`vault`: {stage}/{step} seals captured state, but the setting has no vault")]
+    NoVault {
+        /// The stage.
+        stage: StageName,
+        /// The step.
+        step: Name,
+    },
+    /// The environment's policy forbids it.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+}
+
+/// Why a plan cannot be applied as it was approved. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApprovalError {
+    /// Too few people approved it.
+    #[error("{given} of {needed} approvals")]
+    TooFew {
+        /// How many count.
+        given: u32,
+        /// How many it takes.
+        needed: u32,
+        /// Why others do not count.
+        refused: Vec<String>,
+    },
+    /// A step without a way back was not accepted by name.
+    #[error("`{step}` has no way back and was not accepted: {reason}")]
+    NotAccepted {
+        /// The step.
+        step: Name,
+        /// Why it has none.
+        reason: String,
+    },
+}
+
+/// A world that is no longer the one that was approved.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the world has changed since the plan {approved} was approved; now it would be {found}: {}", .changed.join(", "))]
+pub struct Drift {
+    /// The approved plan's hash.
+    pub approved: Digest,
+    /// The hash that the plan would have now.
+    pub found: Digest,
+    /// The steps whose preview is another one now.
+    pub changed: Vec<String>,
+}

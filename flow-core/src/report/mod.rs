@@ -1,0 +1,5 @@
+//! The report of a run, from its journal alone.
+
+mod model;
+
+pub use model::Report;

@@ -1,0 +1,235 @@
+//! A whole deployment before it runs: eight stages of work.
+
+use std::sync::Arc;
+
+use crate::deployment::{Begun, Deployment};
+use crate::durable::{Durable, Milestone, Opening, PerformError};
+use crate::engine::{self, Run, StageWork};
+use crate::machine::{Mode, State};
+use crate::name::{Digest, Name};
+use crate::plan::{ApprovedPlan, Drift, Plan, PlanError, ProposedPlan};
+use crate::report::Report;
+use crate::resumed::Resumed;
+use crate::setting::Setting;
+use crate::stage::{Assets, Build, Functions, Migrate, Monitoring, Prepare, Services, Stage, Verify};
+use crate::stopped::Stopped;
+use crate::work::Work;
+
+/// A whole deployment: the work of each of the eight stages. Leave one out and it does not compile.
+///
+/// ```compile_fail,E0063
+/// use flow_core::{Work, Workflow};
+/// # fn any<S: flow_core::stage::Stage>() -> Work<S> { unimplemented!() }
+/// let workflow = Workflow { prepare: any(), build: any(), migrate: any(), assets: any(), services: any() };
+/// ```
+#[derive(Debug, Clone)]
+pub struct Workflow {
+    /// Stage 1.
+    pub prepare: Work<Prepare>,
+    /// Stage 2.
+    pub build: Work<Build>,
+    /// Stage 3.
+    pub migrate: Work<Migrate>,
+    /// Stage 4.
+    pub assets: Work<Assets>,
+    /// Stage 5.
+    pub services: Work<Services>,
+    /// Stage 6.
+    pub functions: Work<Functions>,
+    /// Stage 7.
+    pub monitoring: Work<Monitoring>,
+    /// Stage 8.
+    pub verify: Work<Verify>,
+}
+
+/// The eight fields of a begun workflow, for the chain of [`Deployment::run`]s.
+#[derive(Debug)]
+pub struct Works {
+    /// Stage 1.
+    pub prepare: Work<Prepare>,
+    /// Stage 2.
+    pub build: Work<Build>,
+    /// Stage 3.
+    pub migrate: Work<Migrate>,
+    /// Stage 4.
+    pub assets: Work<Assets>,
+    /// Stage 5.
+    pub services: Work<Services>,
+    /// Stage 6.
+    pub functions: Work<Functions>,
+    /// Stage 7.
+    pub monitoring: Work<Monitoring>,
+    /// Stage 8.
+    pub verify: Work<Verify>,
+}
+
+impl From<Workflow> for Works {
+    fn from(workflow: Workflow) -> Self {
+        let Workflow { prepare, build, migrate, assets, services, functions, monitoring, verify } = workflow;
+        Self { prepare, build, migrate, assets, services, functions, monitoring, verify }
+    }
+}
+
+/// Why a run could not be begun or taken up again. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BeginError {
+    /// The workflow cannot be planned any more.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The world is no longer the one that was approved.
+    #[error(transparent)]
+    Drift(#[from] Box<Drift>),
+    /// The run was begun already: it is resumed, not begun.
+    #[error("the run was begun already")]
+    Begun,
+    /// The run was never begun.
+    #[error("the run was never begun")]
+    NotBegun,
+    /// It cannot be made durable: somebody else holds it, its journal is of another definition or cannot be read.
+    #[error(transparent)]
+    Durable(#[from] PerformError),
+}
+
+impl Workflow {
+    /// Plans the run: checks every step, previews it, and says everything that is wrong at once. Changes nothing.
+    ///
+    /// # Errors
+    /// [`PlanError`] with all problems.
+    pub async fn plan(&self, setting: &Setting) -> Result<ProposedPlan, PlanError> {
+        let plan = engine::plan(setting, &self.stages()?).await?;
+        Ok(ProposedPlan { plan, setting: setting.clone() })
+    }
+
+    /// Begins the run. The plan is made once more, with the run already leased: a world that has drifted from what was
+    /// approved is refused before anything changes.
+    ///
+    /// # Errors
+    /// See [`BeginError`].
+    pub async fn begin(
+        self,
+        approved: ApprovedPlan,
+        durable: Arc<dyn Durable>,
+    ) -> Result<(Deployment<Prepare>, Works), BeginError> {
+        let run = self.start(approved, &*durable).await?;
+        Ok((Deployment::at(Begun { run: Arc::new(run), durable }), self.into()))
+    }
+
+    /// Takes a begun run up again, wherever it stands.
+    ///
+    /// # Errors
+    /// See [`BeginError`].
+    pub async fn resume(self, setting: &Setting, durable: Arc<dyn Durable>) -> Result<Resumed, BeginError> {
+        let (run, state) = self.reopen(setting, &*durable).await?;
+        Ok(Resumed::of(Begun { run: Arc::new(run), durable }, &state, self.into()).await?)
+    }
+
+    /// Carries out all eight stages in one call; a failure does what the setting says.
+    ///
+    /// # Errors
+    /// [`Stopped`] says how the run ended instead.
+    pub async fn run(&self, approved: ApprovedPlan, durable: &dyn Durable) -> Result<Report, Stopped> {
+        let run = self.start(approved, durable).await.map_err(Stopped::NotBegun)?;
+        run.to_the_end(durable).await
+    }
+
+    /// Takes a begun run up again and carries out what is left of it, forward or back.
+    ///
+    /// # Errors
+    /// [`Stopped`] says how the run ended instead.
+    pub async fn carry_on(&self, setting: &Setting, durable: &dyn Durable) -> Result<Report, Stopped> {
+        let (run, _) = self.reopen(setting, durable).await.map_err(Stopped::NotBegun)?;
+        run.to_the_end(durable).await
+    }
+
+    async fn start(&self, approved: ApprovedPlan, durable: &dyn Durable) -> Result<Run, BeginError> {
+        let ApprovedPlan { plan, setting, approvals } = approved;
+        let stages = self.stages()?;
+        let opening = opening(&setting, plan.fingerprint, &stages);
+        if durable.open(opening).await? != State::Fresh {
+            durable.close().await;
+            return Err(BeginError::Begun);
+        }
+        let found = engine::plan(&setting, &stages).await;
+        let begun = match found {
+            Ok(found) if found.hash == plan.hash => {
+                let milestone = Milestone::Started { plan: Box::new(plan.clone()), approvals };
+                durable.publish(milestone).await.map_err(BeginError::Durable)
+            }
+            Ok(found) => Err(BeginError::Drift(Box::new(drift(&plan, &found)))),
+            Err(error) => Err(BeginError::Plan(error)),
+        };
+        match begun {
+            Ok(()) => Ok(Run::new(setting, plan, stages)),
+            Err(error) => {
+                durable.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn reopen(&self, setting: &Setting, durable: &dyn Durable) -> Result<(Run, State), BeginError> {
+        let stages = self.stages()?;
+        let fingerprint = engine::definition(setting, &stages);
+        let state = durable.open(opening(setting, fingerprint, &stages)).await?;
+        let Some(running) = state.running() else {
+            durable.close().await;
+            return Err(BeginError::NotBegun);
+        };
+        let run = Run::new(setting.clone(), Plan::clone(&running.plan), stages);
+        if running.mode == Mode::Completed {
+            // Whoever died right after the last entry may not have kept what the run proved.
+            run.record_evidence(durable).await?;
+        }
+        Ok((run, state))
+    }
+
+    /// The eight stages without their types, services in the order of what they need.
+    fn stages(&self) -> Result<Vec<StageWork>, PlanError> {
+        fn stage<S: Stage>(work: &Work<S>) -> StageWork {
+            let (not_applicable, without) = (work.not_applicable.clone(), work.without.clone());
+            StageWork { stage: S::NAME, groups: work.groups.clone(), not_applicable, without }
+        }
+        let stages = [
+            stage(&self.prepare),
+            stage(&self.build),
+            stage(&self.migrate),
+            stage(&self.assets),
+            stage(&self.services),
+            stage(&self.functions),
+            stage(&self.monitoring),
+            stage(&self.verify),
+        ];
+        let mut problems = Vec::new();
+        let mut ordered = Vec::with_capacity(stages.len());
+        for work in stages {
+            match engine::in_order(work.groups) {
+                Ok(groups) => ordered.push(StageWork { groups, ..work }),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() { Ok(ordered) } else { Err(PlanError { problems }) }
+    }
+}
+
+fn opening(setting: &Setting, fingerprint: Digest, stages: &[StageWork]) -> Opening {
+    let items = stages.iter().flat_map(|work| work.groups.iter().flatten());
+    let mut resources: Vec<Name> = items.flat_map(|item| item.resources()).collect();
+    // An application in an environment is deployed once at a time.
+    let place = format!("{}.{}", setting.application, setting.environment);
+    resources.extend(Name::new(place).ok());
+    resources.sort();
+    resources.dedup();
+    Opening { fingerprint, resources, clock: setting.clock.clone(), events: setting.events.clone() }
+}
+
+fn drift(approved: &Plan, found: &Plan) -> Drift {
+    let before: Vec<_> = approved.items().collect();
+    let changed = found.items().filter(|(stage, item)| {
+        !before
+            .iter()
+            .any(|(at, old)| at == stage && old.name == item.name && old.preview.stands(&item.preview))
+    });
+    let changed = changed.map(|(stage, item)| format!("{stage}/{}", item.name)).collect();
+    Drift { approved: approved.hash, found: found.hash, changed }
+}
