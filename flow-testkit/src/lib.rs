@@ -1,5 +1,7 @@
 //! Fakes, conformance suites and fault injection for deployments built on flow-core.
 
+pub mod conformance;
+
 mod permit;
 
 pub use permit::{context, permit, permit_under};

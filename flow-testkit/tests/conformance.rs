@@ -1,0 +1,11 @@
+//! The suites of the testkit against the stores of flow-core.
+
+mod memory_journal {
+    use flow_core::journal::MemoryJournal;
+
+    async fn fresh() -> ((), MemoryJournal) {
+        ((), MemoryJournal::new())
+    }
+
+    flow_testkit::journal_conformance!(fresh);
+}
