@@ -1,6 +1,7 @@
 //! Fakes, conformance suites and fault injection for deployments built on flow-core.
 
 pub mod conformance;
+pub mod fake;
 
 mod permit;
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::error::Cause;
@@ -55,11 +55,16 @@ pub struct Ended {
     /// When it ended.
     pub ended: Timestamp,
     /// What it returned, if it was done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub recorded: Option<Recorded>,
     /// Why it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+}
+
+/// A value that is there and null is not the same as none: an undo returns nothing, and is done all the same.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Recorded>, D::Error> {
+    Recorded::deserialize(deserializer).map(Some)
 }
 
 /// Who works on a run: host, process and a random part, for people. Ownership itself is the lease.

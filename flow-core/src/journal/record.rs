@@ -25,16 +25,14 @@ pub struct Record {
 struct BodyRef<'a> {
     at: Timestamp,
     fence: Fence,
-    #[serde(flatten)]
-    entry: &'a Entry,
+    fact: &'a Entry,
 }
 
 #[derive(Deserialize)]
 struct Body {
     at: Timestamp,
     fence: Fence,
-    #[serde(flatten)]
-    entry: serde_json::Value,
+    fact: serde_json::Value,
 }
 
 /// The hash of the record `seq` with text `body` that follows a record with hash `before`.
@@ -60,7 +58,7 @@ pub fn write(
     fence: Fence,
     entry: &Entry,
 ) -> Result<RawRecord, serde_json::Error> {
-    let body = serde_json::to_string(&BodyRef { at, fence, entry })?;
+    let body = serde_json::to_string(&BodyRef { at, fence, fact: entry })?;
     let seq = before.map_or(0, |(seq, _)| seq) + 1;
     let hash = chain(before.map(|(_, hash)| hash), seq, &body);
     Ok(RawRecord { seq, body, hash })
@@ -82,8 +80,8 @@ pub fn read(raw: &[RawRecord]) -> Result<Vec<Record>, Corrupt> {
             return Err(corrupt("its hash does not follow from the one before".to_owned()));
         }
         let body: Body = serde_json::from_str(&raw.body).map_err(|error| corrupt(error.to_string()))?;
-        refuse_newer(&body.entry).map_err(&corrupt)?;
-        let entry = serde_json::from_value(body.entry).map_err(|error| corrupt(error.to_string()))?;
+        refuse_newer(&body.fact).map_err(&corrupt)?;
+        let entry = serde_json::from_value(body.fact).map_err(|error| corrupt(error.to_string()))?;
         records.push(Record { seq: raw.seq, at: body.at, fence: body.fence, entry, hash: raw.hash });
         before = Some(raw.hash);
     }
@@ -91,8 +89,8 @@ pub fn read(raw: &[RawRecord]) -> Result<Vec<Record>, Corrupt> {
 }
 
 /// A newer format may have entries that this library cannot read: say so before stumbling over one.
-fn refuse_newer(entry: &serde_json::Value) -> Result<(), String> {
-    let format = entry.get("format").and_then(serde_json::Value::as_u64);
+fn refuse_newer(fact: &serde_json::Value) -> Result<(), String> {
+    let format = fact.get("format").and_then(serde_json::Value::as_u64);
     match format {
         Some(format) if format > u64::from(super::FORMAT) => Err(format!(
             "`format`: {format} is newer than {}, the latest that this version reads",

@@ -1,0 +1,5 @@
+//! The engine over the memory store, with fakes: forward, back, over crashes.
+
+mod crash;
+mod probe;
+mod runs;
