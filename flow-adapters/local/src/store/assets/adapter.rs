@@ -46,8 +46,8 @@ impl AssetStore for DirectoryAssets {
         self.resource.clone()
     }
 
-    async fn read(&self, directory: &PathBuf) -> Result<Manifest, StepError> {
-        let directory = directory.clone();
+    async fn read(&self, directory: &Path) -> Result<Manifest, StepError> {
+        let directory = directory.to_path_buf();
         look(move || {
             let (manifest, problems) = manifest(&source(&directory)?, Bookkeeping::Refused)?;
             problems.into_result()?;
@@ -61,9 +61,9 @@ impl AssetStore for DirectoryAssets {
         look(move || Directory::find(&root)?.map_or_else(|| Ok(Manifest::new()), |root| serving(&root))).await
     }
 
-    async fn put(&self, permit: &Permit, directory: &PathBuf, manifest: &Manifest) -> Result<(), StepError> {
+    async fn put(&self, permit: &Permit, directory: &Path, manifest: &Manifest) -> Result<(), StepError> {
         check_paths(manifest)?;
-        let (directory, manifest) = (directory.clone(), manifest.clone());
+        let (directory, manifest) = (directory.to_path_buf(), manifest.clone());
         change(permit, &self.root, Readers::Everyone, move |root, token| {
             put(&mut Site::open(root)?, &source(&directory)?, &manifest, token)
         })

@@ -60,10 +60,8 @@ pub(super) fn expression_problem(text: &str) -> Option<String> {
                 characters.by_ref().find(|c| *c == '\n');
                 continue;
             }
-            '"' | '\'' | '`' => {
-                if !closes(&mut characters, character) {
-                    return Some(format!("the quote {character} does not close"));
-                }
+            '"' | '\'' | '`' if !closes(&mut characters, character) => {
+                return Some(format!("the quote {character} does not close"));
             }
             '(' => open.push(')'),
             '[' => open.push(']'),

@@ -200,8 +200,11 @@ async fn a_probe_without_an_answer_says_why_and_never_shows_the_query() {
     }
 }
 
+/// A target, and the status and body that it gets in place of the file.
+type Stale = Arc<Mutex<Option<(String, (u16, Vec<u8>))>>>;
+
 /// Serves the files of a directory, with `stale` in place of what the named file holds.
-async fn serve(root: &Path, stale: Arc<Mutex<Option<(String, (u16, Vec<u8>))>>>) -> Server {
+async fn serve(root: &Path, stale: Stale) -> Server {
     let root = root.to_path_buf();
     Server::start(move |asked| {
         if let Some((target, answer)) = stale.lock().unwrap().clone()

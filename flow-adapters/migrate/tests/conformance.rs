@@ -1,0 +1,23 @@
+//! Every promise of the `Migrator` port, against real SQLite files, judged through separate connections.
+
+#[cfg(test)]
+#[path = "conformance/apply.rs"]
+mod apply;
+#[cfg(test)]
+#[path = "conformance/backup.rs"]
+mod backup;
+#[cfg(test)]
+#[path = "conformance/crash.rs"]
+mod crash;
+#[cfg(test)]
+#[path = "conformance/impact.rs"]
+mod impact;
+#[cfg(test)]
+#[path = "conformance/revert.rs"]
+mod revert;
+#[cfg(test)]
+#[path = "conformance/state.rs"]
+mod state;
+#[cfg(test)]
+#[path = "conformance/world.rs"]
+mod world;

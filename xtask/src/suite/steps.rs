@@ -1,0 +1,103 @@
+//! Which steps the suite has. To add one, add a line.
+
+/// One step of the suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// What it is called in the output.
+    pub(crate) name: &'static str,
+    /// What it does.
+    pub(crate) action: Action,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Runs cargo.
+    Cargo(&'static [&'static str]),
+    /// Runs cargo's tests and counts them: when none was run, the step has failed.
+    Tests(&'static [&'static str]),
+    /// Builds the documentation; every warning is an error.
+    Docs(&'static [&'static str]),
+    /// Checks the project's own rules.
+    Rules,
+    /// Runs an example with the release profile in an empty directory.
+    Example(&'static str),
+    /// Runs cargo-deny.
+    Deny(&'static [&'static str]),
+}
+
+/// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
+const TESTS: Step = Step {
+    name: "tests",
+    action: Action::Tests(&[
+        "test",
+        "--workspace",
+        "--locked",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--examples",
+    ]),
+};
+
+/// All steps, in order: what is cheap and often wrong comes first.
+const STEPS: &[Step] = &[
+    Step { name: "format", action: Action::Cargo(&["fmt", "--all", "--", "--check"]) },
+    Step {
+        name: "clippy",
+        action: Action::Cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    },
+    Step { name: "rules", action: Action::Rules },
+    TESTS,
+    Step {
+        name: "doctests",
+        action: Action::Tests(&["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]),
+    },
+    Step { name: "example deploy", action: Action::Example("deploy") },
+    Step {
+        name: "licences, bans, sources",
+        action: Action::Deny(&["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]),
+    },
+    Step { name: "docs", action: Action::Docs(&["doc", "--workspace", "--no-deps", "--locked"]) },
+];
+
+/// The suite's steps.
+pub(crate) fn all() -> &'static [Step] {
+    STEPS
+}
+
+/// The step that alone is run when a test is asked for by name.
+pub(crate) fn tests_alone() -> &'static [Step] {
+    &[TESTS]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_is_called_something_else() {
+        let names: std::collections::BTreeSet<_> = all().iter().map(|step| step.name).collect();
+        assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn no_step_may_change_the_lock_file() {
+        for step in all() {
+            if let Action::Cargo(args) | Action::Tests(args) | Action::Docs(args) | Action::Deny(args) =
+                &step.action
+            {
+                assert!(args.contains(&"--locked") || args.contains(&"fmt"), "{step:?}");
+            }
+        }
+    }
+}

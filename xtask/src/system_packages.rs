@@ -1,0 +1,98 @@
+//! The Debian packages that the suite needs beside Rust and Git. The list is the only place to name one.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use thiserror::Error;
+
+/// A package, the program that shows that it is installed, and what needs it.
+type SystemPackage = (&'static str, &'static str, &'static str);
+
+/// What the suite needs. Empty: every test so far is content with what cargo builds.
+const SYSTEM_PACKAGES: &[SystemPackage] = &[];
+
+/// Why a system package is missing.
+#[derive(Debug, Error)]
+pub(crate) enum PackageError {
+    /// `apt-get` could not be started.
+    #[error("`apt-get` could not be started for {wanted}")]
+    Start {
+        /// What is missing, with what needs it.
+        wanted: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// `apt-get` refused; it has said why.
+    #[error("`apt-get {verb}` ended with {status} for {wanted}")]
+    Ended {
+        /// What was asked of it.
+        verb: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// What is missing, with what needs it.
+        wanted: String,
+    },
+}
+
+/// Installs what is missing; `apt-get` is not touched when nothing is.
+pub(crate) fn ensure() -> Result<(), PackageError> {
+    let missing = missing(SYSTEM_PACKAGES, is_on_path);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let wanted = describe(&missing);
+    println!("installing {wanted}");
+    let names = missing.iter().map(|(package, ..)| *package);
+    apt_get("update", std::iter::empty(), &wanted)?;
+    apt_get("install", names, &wanted)
+}
+
+fn missing(packages: &[SystemPackage], is_there: impl Fn(&str) -> bool) -> Vec<SystemPackage> {
+    packages.iter().copied().filter(|(_, program, _)| !is_there(program)).collect()
+}
+
+fn describe(packages: &[SystemPackage]) -> String {
+    let each = packages.iter().map(|(package, _, needed_by)| format!("`{package}` (for {needed_by})"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+}
+
+fn apt_get(
+    verb: &'static str,
+    names: impl Iterator<Item = &'static str>,
+    wanted: &str,
+) -> Result<(), PackageError> {
+    let mut command = Command::new("apt-get");
+    command.args([verb, "--yes", "--quiet"]).args(names).stdin(Stdio::null());
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(PackageError::Ended { verb, status, wanted: wanted.to_owned() }),
+        Err(source) => Err(PackageError::Start { wanted: wanted.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOME: &[SystemPackage] =
+        &[("nginx-light", "nginx", "the nginx suite"), ("openssh-server", "sshd", "the ssh suite")];
+
+    #[test]
+    fn only_what_is_missing_is_asked_for() {
+        let missing = missing(SOME, |program| program == "nginx");
+        assert_eq!(describe(&missing), "`openssh-server` (for the ssh suite)");
+    }
+
+    #[test]
+    fn a_program_counts_as_there_when_the_path_has_it() {
+        assert!(is_on_path("sh"));
+        assert!(!is_on_path("no-such-program-anywhere"));
+    }
+}
