@@ -81,24 +81,26 @@ impl<S: Stage> Work<S> {
     pub fn without(self, activity: S::Activity, reason: impl Into<String>) -> Without<S> {
         Without { work: self, activity: activity.name(), reason: reason.into() }
     }
+
+    /// Leaves the whole stage out, for a reason that somebody answers for.
+    pub fn not_applicable(reason: impl Into<String>) -> NotApplicable<S>
+    where
+        S: Optional,
+    {
+        NotApplicable { reason: reason.into(), stage: std::marker::PhantomData }
+    }
+
+    /// Replaces one service by `strategy`.
+    pub fn rollout(strategy: impl Strategy + 'static, service: Service) -> Rollout<S>
+    where
+        S: Rolls,
+    {
+        Rollout { strategy: Arc::new(strategy), service, gate: None, covers: S::ROLLOUT.to_vec() }
+    }
 }
 
 fn item<S: Stage>(step: impl Step<S>) -> Arc<dyn Item> {
     Arc::new(StepItem::<S>(Arc::new(step)))
-}
-
-impl<S: Optional> Work<S> {
-    /// Leaves the whole stage out, for a reason that somebody answers for.
-    pub fn not_applicable(reason: impl Into<String>) -> NotApplicable<S> {
-        NotApplicable { reason: reason.into(), stage: std::marker::PhantomData }
-    }
-}
-
-impl<S: Rolls> Work<S> {
-    /// Replaces one service by `strategy`.
-    pub fn rollout(strategy: impl Strategy + 'static, service: Service) -> Rollout<S> {
-        Rollout { strategy: Arc::new(strategy), service, gate: None, covers: S::ROLLOUT.to_vec() }
-    }
 }
 
 /// A stage that is left out, until somebody answers for it.

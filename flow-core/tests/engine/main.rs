@@ -1,5 +1,7 @@
 //! The engine over the memory store, with fakes: forward, back, over crashes.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod crash;
 mod probe;
 mod runs;
