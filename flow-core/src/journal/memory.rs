@@ -129,6 +129,7 @@ impl JournalStore for MemoryJournal {
     async fn renew(&self, lease: &Lease) -> Result<(), AcquireError> {
         let until = deadline(self.clock.now(), lease.ttl);
         let mut state = self.state();
+        // A late heartbeat must not revive a lease that was given back.
         if state.check(lease).is_err() {
             return Err(AcquireError::Lost { held: lease.fence, current: state.current(lease) });
         }
@@ -162,6 +163,9 @@ impl JournalStore for MemoryJournal {
         let found = run.records.last().map_or(0, |record| record.seq);
         if found != expected {
             return Err(AppendError::SeqConflict { expected, found });
+        }
+        if let Some((record, expected)) = batch.iter().zip(found + 1..).find(|(record, seq)| record.seq != *seq) {
+            return Err(AppendError::SeqConflict { expected, found: record.seq });
         }
         run.records.extend_from_slice(batch);
         Ok(())
