@@ -11,7 +11,7 @@ use flow_core::{CancelToken, Digest, ErrorKind, Fence, Permit, StepError, System
 use flow_testkit::permit;
 use tempfile::TempDir;
 
-use crate::fixture::{directory, eventually, listing, names, runs, scratch, set_mode};
+use crate::fixture::{Alarm, directory, eventually, listing, names, runs, scratch, set_mode};
 
 /// A checked-out tree, a directory for releases, and a file that counts builds.
 struct Bench {
@@ -407,10 +407,13 @@ fn pids(bench: &Bench) -> Vec<u32> {
 #[tokio::test]
 async fn a_build_that_takes_too_long_is_ended_with_all_its_children() {
     let bench = Bench::new();
-    let mut config = bench.script(ENDLESS);
-    config.timeout = Duration::from_millis(500);
-    let error = bench.build(config).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    let alarm = Arc::new(Alarm::default());
+    let builder = CommandBuilder::new(bench.script(ENDLESS), alarm.clone()).unwrap();
+    let version = bench.version();
+    let building = tokio::spawn(async move { builder.build(&permit(), &version).await });
+    eventually("the build is under way", || pids(&bench).len() == 2).await;
+    alarm.ring.cancel();
+    assert_eq!(building.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
     let pids = pids(&bench);
     assert_eq!(pids.len(), 2);
     eventually("both processes ended", || !pids.iter().any(|pid| runs(*pid))).await;
@@ -420,9 +423,23 @@ async fn a_build_that_takes_too_long_is_ended_with_all_its_children() {
 #[tokio::test]
 async fn all_commands_together_have_one_timeout() {
     let bench = Bench::new();
-    let mut config = bench.script("sleep 0.4").command(["sleep", "0.4"]).command(["sleep", "0.4"]);
-    config.timeout = Duration::from_millis(900);
-    assert_eq!(bench.build(config).await.unwrap_err().kind(), ErrorKind::TimedOut);
+    let mut config = bench.script("cp main.txt $OUT/app").command(["true"]).command(["true"]);
+    config.timeout = Duration::from_secs(100);
+    let alarm = Arc::new(Alarm::default());
+    let builder = CommandBuilder::new(config, alarm.clone()).unwrap();
+    builder.build(&permit(), &bench.version()).await.unwrap();
+    // Three looks at the clock have passed between the beginning and the third command.
+    let mut waits = alarm.waits.lock().unwrap().clone();
+    waits.retain(|wait| *wait > Duration::from_secs(10));
+    assert_eq!(waits, [99, 98, 97].map(Duration::from_secs));
+}
+
+#[tokio::test]
+async fn what_a_build_leaves_unwritable_is_removed_all_the_same() {
+    let bench = Bench::new();
+    let script = "mkdir -p $OUT/cache/deep; touch $OUT/cache/deep/file; chmod 500 $OUT/cache/deep $OUT/cache; cp main.txt $OUT/app";
+    bench.build(bench.script(script)).await.unwrap();
+    assert_eq!(scratch(&bench.releases()), [""; 0]);
 }
 
 #[tokio::test]

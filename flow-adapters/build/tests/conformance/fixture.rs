@@ -5,12 +5,15 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use flow_build::{GitConfig, GitSource};
-use flow_core::SystemClock;
 use flow_core::port::SourceRequest;
+use flow_core::{CancelToken, Clock, SystemClock};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 /// A temporary directory whose path may be part of a tag: none of its names begins with a dot.
@@ -58,7 +61,11 @@ impl Fixture {
     }
 
     pub(crate) fn source_of(&self, config: GitConfig) -> GitSource {
-        GitSource::new(config, Arc::new(SystemClock::new())).unwrap()
+        self.source_by(config, Arc::new(SystemClock::new()))
+    }
+
+    pub(crate) fn source_by(&self, config: GitConfig, clock: Arc<dyn Clock>) -> GitSource {
+        GitSource::new(config, clock).unwrap()
     }
 
     pub(crate) fn write(&self, path: &str, content: &str) {
@@ -155,6 +162,30 @@ pub(crate) fn script(path: &Path, body: &str) {
 pub(crate) fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// A clock by which each wait ends when the test says so, and a second passes whenever somebody looks.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    pub(crate) ring: CancelToken,
+    pub(crate) waits: Mutex<Vec<Duration>>,
+    looks: AtomicU64,
+}
+
+impl Clock for Alarm {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.looks.fetch_add(1, Ordering::SeqCst))
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.waits.lock().unwrap().push(duration);
+        let ring = self.ring.clone();
+        Box::pin(async move { ring.cancelled().await })
+    }
 }
 
 /// Looks until `holds`, at most twenty seconds.

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flow_build::GitConfig;
@@ -7,7 +8,7 @@ use flow_core::ErrorKind;
 use flow_core::port::{Source as _, SourceVersion};
 use flow_testkit::permit;
 
-use crate::fixture::{Fixture, eventually, listing, names, runs, scratch, script, set_mode, tag};
+use crate::fixture::{Alarm, Fixture, eventually, listing, names, runs, scratch, script, set_mode, tag};
 
 fn fact(error: &flow_core::StepError, name: &str) -> String {
     error.facts().find(|(found, _)| *found == name).map(|(_, value)| value.to_owned()).unwrap_or_default()
@@ -535,7 +536,7 @@ fn all_problems_of_a_configuration_are_named_at_once() {
     let mut config = GitConfig::new("relative", "/a/../b");
     config.search_path = ".:/bin".to_owned();
     config.timeout = Duration::ZERO;
-    let clock = std::sync::Arc::new(flow_core::SystemClock::new());
+    let clock = Arc::new(flow_core::SystemClock::new());
     let problems = flow_build::GitSource::new(config, clock.clone()).unwrap_err();
     let fields: Vec<&str> = problems.as_slice().iter().map(|problem| problem.field.as_str()).collect();
     assert_eq!(fields, ["repository", "worktrees", "search_path", "timeout"]);
@@ -549,13 +550,16 @@ async fn a_git_that_hangs_is_ended_with_all_its_children() {
     let pids = fixture.path("pids");
     script(
         &fixture.path("bin/git"),
-        &format!("sleep 1000 & echo $! >> {pids}; echo $$ >> {pids}; wait", pids = pids.display()),
+        &format!("sleep 1000 & echo $! > {0}.tmp; echo $$ >> {0}.tmp; mv {0}.tmp {0}; wait", pids.display()),
     );
     let mut config = GitConfig::new(fixture.repository(), fixture.trees());
     config.search_path = format!("{}:/usr/bin:/bin", fixture.path("bin").display());
-    config.timeout = Duration::from_millis(500);
-    let error = fixture.source_of(config).resolve(&tag("v1")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    let alarm = Arc::new(Alarm::default());
+    let source = fixture.source_by(config, alarm.clone());
+    let resolving = tokio::spawn(async move { source.resolve(&tag("v1")).await });
+    eventually("git is under way", || pids.exists()).await;
+    alarm.ring.cancel();
+    assert_eq!(resolving.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
     let pids: Vec<u32> = fs::read_to_string(&pids).unwrap().lines().map(|pid| pid.parse().unwrap()).collect();
     assert_eq!(pids.len(), 2);
     eventually("both processes ended", || !pids.iter().any(|pid| runs(*pid))).await;
