@@ -84,6 +84,10 @@ impl Migrator for SqliteMigrations {
     }
 
     async fn impact(&self) -> Result<Vec<StatementImpact>, StepError> {
+        // Neither a conflict nor a database that is up to date is worth a copy.
+        if self.state().await?.pending.is_empty() {
+            return Ok(Vec::new());
+        }
         let scripts = self.read_scripts().await?;
         let copy = backup::scratch(&self.config.backups).await?;
         let copied = backup::throwaway(&copy);

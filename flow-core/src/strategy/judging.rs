@@ -41,7 +41,7 @@ pub(super) fn refused(view: &RolloutView) -> Option<String> {
     let policy = if insufficient { gate.on_insufficient } else { gate.on_provider_error };
     let times = u32::try_from(silent().count()).unwrap_or(u32::MAX);
     let said = || last.judgement.as_ref().map_or("no answer was recorded", |judgement| &judgement.reason);
-    (!policy.waits(times)).then(|| format!("judged {times} times in a row without an answer: {}", said()))
+    (!policy.waits(times)).then(|| format!("the gate had no answer, {times} in a row: {}", said()))
 }
 
 /// Checks the time that the gate is given.

@@ -42,7 +42,7 @@ impl Ladder<'_> {
         if limits::already_there(view) {
             return Move::Done;
         }
-        let mended = self.withdraw(view).or_else(|| self.unroute_dead(view)).or_else(|| limits::bury(view));
+        let mended = withdraw(view).or_else(|| unroute_dead(view)).or_else(|| limits::bury(view));
         let next = mended.or_else(|| self.ahead(view).find_map(|rung| self.stand(view, rung)));
         next.unwrap_or_else(|| finish(view))
     }
@@ -79,37 +79,33 @@ impl Ladder<'_> {
         if !in_force(view, &weights, needed) {
             let approval = self.approval.filter(|_| weights != view.weights);
             let asked = approval.and_then(|gate| unapproved(view, gate));
-            return Some(asked.unwrap_or_else(|| self.shift(view, weights, Vec::new())));
+            return Some(asked.unwrap_or_else(|| limits::shift(view, weights, Vec::new())));
         }
         judging::unproved(view, rung.dwell)
-    }
-
-    /// Takes the traffic back from a new version that has no healthy instance left, where the old one can have it.
-    fn withdraw(&self, view: &RolloutView) -> Option<Move> {
-        let stranded = view.weights.share(&view.new) > 0 && view.ready(&view.new) == 0;
-        let stable = stable(view).filter(|_| stranded)?;
-        Some(self.shift(view, Weights::all_to(stable.clone()), limits::dead_and_routed(view)))
-    }
-
-    /// Takes the traffic from dead new instances where healthy ones carry on.
-    fn unroute_dead(&self, view: &RolloutView) -> Option<Move> {
-        let dead = limits::dead_and_routed(view);
-        if dead.is_empty() || view.ready(&view.new) == 0 {
-            return None;
-        }
-        let all_alive = view.weights.iter().all(|(version, _)| view.ready(version) > 0);
-        let weights = if all_alive { view.weights.clone() } else { Weights::all_to(view.new.clone()) };
-        Some(self.shift(view, weights, dead))
-    }
-
-    fn shift(&self, view: &RolloutView, weights: Weights, leaving: Vec<Name>) -> Move {
-        limits::shift(view, self.relaunches, weights, leaving)
     }
 }
 
 /// The old version, as long as it can take traffic.
 fn stable(view: &RolloutView) -> Option<&Name> {
     view.old.as_ref().filter(|old| **old != view.new && view.ready(old) > 0)
+}
+
+/// Takes the traffic back from a new version that has no healthy instance left, where the old one can have it.
+fn withdraw(view: &RolloutView) -> Option<Move> {
+    let stranded = view.weights.share(&view.new) > 0 && view.ready(&view.new) == 0;
+    let stable = stable(view).filter(|_| stranded)?;
+    Some(limits::shift(view, Weights::all_to(stable.clone()), limits::dead_and_routed(view)))
+}
+
+/// Takes the traffic from dead new instances where healthy ones carry on.
+fn unroute_dead(view: &RolloutView) -> Option<Move> {
+    let dead = limits::dead_and_routed(view);
+    if dead.is_empty() || view.ready(&view.new) == 0 {
+        return None;
+    }
+    let all_alive = view.weights.iter().all(|(version, _)| view.ready(version) > 0);
+    let weights = if all_alive { view.weights.clone() } else { Weights::all_to(view.new.clone()) };
+    Some(limits::shift(view, weights, dead))
 }
 
 /// Launches what is missing. The new version never has more than `size` instances, dead ones included.

@@ -15,7 +15,7 @@ pub(super) fn given_up(view: &RolloutView, relaunches: u32) -> Option<Move> {
     if lost > relaunches {
         let new = &view.new;
         return Some(abort(format!(
-            "{lost} launched instances of {new} failed, {relaunches} may be replaced"
+            "too many instances of {new} failed: {lost}, of which {relaunches} may be replaced"
         )));
     }
     let expected = view.shifted_to()?;
@@ -35,16 +35,15 @@ pub(super) fn already_there(view: &RolloutView) -> bool {
         && view.count(new) == view.serving(new)
 }
 
+/// How often the same shift is made while nothing is launched in between.
+const MOST_REPEATS: usize = 3;
+
 /// Shifts, unless that would send traffic where it must not go or has come to nothing often enough already.
 ///
-/// The same shift is needed once, and once more for every instance that was replaced in between; asked for more often
-/// than that, it does not hold.
-pub(super) fn shift(
-    view: &RolloutView,
-    relaunches: u32,
-    weights: Weights,
-    mut leaving: Vec<InstanceId>,
-) -> Move {
+/// Between two launches there is no reason to make the same shift twice, except that the world moved meanwhile; where it
+/// always does, the shift does not hold. Launches are bounded, and so are the sets of instances to leave: with
+/// this bound no rollout goes on for ever.
+pub(super) fn shift(view: &RolloutView, weights: Weights, mut leaving: Vec<InstanceId>) -> Move {
     leaving.sort_unstable();
     let stays = |seen: &&Seen| seen.healthy && !leaving.contains(&seen.id);
     for (version, share) in weights.iter() {
@@ -59,8 +58,9 @@ pub(super) fn shift(
         }
     }
     let shift = Move::Shift { weights, leaving };
-    let made = view.history.iter().filter(|past| past.made == shift).count();
-    if u64::try_from(made).unwrap_or(u64::MAX) > u64::from(relaunches) + 1 {
+    let since = view.history.iter().rev().take_while(|past| !matches!(past.made, Move::Launch { .. }));
+    let made = since.filter(|past| past.made == shift).count();
+    if made >= MOST_REPEATS {
         return abort(format!("the same shift was made {made} times and does not hold"));
     }
     shift
@@ -144,10 +144,10 @@ mod tests {
     fn no_shift_sends_traffic_to_a_version_without_a_healthy_instance() {
         let view = Sketch::of(1).old(1).new(1).view();
         let all = || Weights::all_to(view.new.clone());
-        assert!(matches!(shift(&view, 0, all(), Vec::new()), Move::Shift { .. }));
-        assert!(matches!(shift(&view, 0, all(), vec![name!("v2-0")]), Move::Abort { .. }));
+        assert!(matches!(shift(&view, all(), Vec::new()), Move::Shift { .. }));
+        assert!(matches!(shift(&view, all(), vec![name!("v2-0")]), Move::Abort { .. }));
         let dead = Sketch::of(1).old(1).dead(1).view();
-        assert!(matches!(shift(&dead, 0, all(), Vec::new()), Move::Abort { .. }));
+        assert!(matches!(shift(&dead, all(), Vec::new()), Move::Abort { .. }));
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let mut view = Sketch::of(1).old(1).new(1).view();
         view.granularity = 10;
         let weights = Weights::new([(name!("v1"), 95), (name!("v2"), 5)]).expect("they sum to 100");
-        assert!(matches!(shift(&view, 0, weights, Vec::new()), Move::Abort { .. }));
+        assert!(matches!(shift(&view, weights, Vec::new()), Move::Abort { .. }));
     }
 
     #[test]
@@ -163,8 +163,12 @@ mod tests {
         let mut view = Sketch::of(1).new(1).view();
         let all = Weights::all_to(view.new.clone());
         view.history.extend([shifted(&all), shifted(&all)]);
-        assert!(matches!(shift(&view, 0, all.clone(), Vec::new()), Move::Abort { .. }));
-        assert!(matches!(shift(&view, 1, all, Vec::new()), Move::Shift { .. }));
+        assert!(matches!(shift(&view, all.clone(), Vec::new()), Move::Shift { .. }));
+        view.history.push(shifted(&all));
+        assert!(matches!(shift(&view, all.clone(), Vec::new()), Move::Abort { .. }));
+        view.history.push(launched(1));
+        let again = shift(&view, all, Vec::new());
+        assert!(matches!(again, Move::Shift { .. }), "a launch gives a reason to shift again: {again:?}");
     }
 
     #[test]

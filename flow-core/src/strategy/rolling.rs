@@ -210,7 +210,7 @@ impl<'a> Fleet<'a> {
         let stays: Vec<&InstanceId> = self.old.iter().take(kept).map(|seen| &seen.id).collect();
         let mut leaving = limits::ids(self.view.replaced().filter(|seen| !stays.contains(&&seen.id)));
         leaving.extend(limits::dead_and_routed(self.view));
-        limits::shift(self.view, self.rolling.relaunches, weights, leaving)
+        limits::shift(self.view, weights, leaving)
     }
 
     fn weights(&self, kept: usize) -> Option<Weights> {

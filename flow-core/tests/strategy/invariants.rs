@@ -60,6 +60,7 @@ pub(crate) fn roll_out(scenario: &Scenario, strategy: &dyn Strategy, rules: &Rul
             .and_then(|()| terminates(moves.len(), rules));
         held.map_err(|broken| described(&broken, &moves, &view))?;
         if matches!(made, Move::Done | Move::Abort { .. }) {
+            resumes(strategy, &view, &made)?;
             return Ok(Ended { moves });
         }
         world.make(&made);
@@ -104,10 +105,14 @@ fn check_move(view: &RolloutView, made: &Move, rules: &Rules) -> Held {
 }
 
 fn is_determined(strategy: &dyn Strategy, view: &RolloutView, made: &Move) -> Held {
+    must(strategy.decide(view) == *made, "the same view gives another move")
+}
+
+/// A run that is resumed decides on what its journal gave back.
+fn resumes(strategy: &dyn Strategy, view: &RolloutView, made: &Move) -> Held {
     let journal = serde_json::to_string(&view.history).map_err(|error| error.to_string())?;
     let history: Vec<Past> = serde_json::from_str(&journal).map_err(|error| error.to_string())?;
     let resumed = RolloutView { history, ..view.clone() };
-    must(strategy.decide(view) == *made, "the same view gives another move")?;
     must(strategy.decide(&resumed) == *made, "a history read back from a journal gives another move")
 }
 

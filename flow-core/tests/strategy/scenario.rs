@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::world::{Fault, World, new_version, old_version, warm_version};
+use crate::world::{Fault, Trouble, World, new_version, old_version, warm_version};
 
 /// How a rollout finds the fleet.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub(crate) struct Scenario {
     pub(crate) gate: Option<Thresholds>,
     pub(crate) before: Before,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) trouble: Trouble,
     pub(crate) verdicts: Vec<Verdict>,
 }
 
@@ -36,6 +37,7 @@ impl Scenario {
     pub(crate) fn world(&self) -> World {
         let mut world = World::new(self.size, self.granularity, self.gate.clone());
         world.faults = self.faults.clone().into();
+        world.trouble = self.trouble;
         world.verdicts = self.verdicts.clone().into();
         let serve = |world: &mut World, version: Name, fleet: &[bool]| {
             fleet.iter().for_each(|healthy| drop(world.add(&version, *healthy, true)));
@@ -66,6 +68,15 @@ impl Scenario {
         Self { faults: Vec::new(), verdicts: Vec::new(), ..self }
     }
 
+    /// The same world where only the old fleet breaks, and the gate passes whatever it is asked.
+    pub(crate) fn while_only_the_old_fleet_breaks(self) -> Self {
+        let old_only =
+            |fault: &Fault| matches!(fault, Fault::OldDies { .. } | Fault::AllOldDie | Fault::OldHeals);
+        let faults =
+            self.faults.into_iter().map(|fault| if old_only(&fault) { fault } else { Fault::Nothing });
+        Self { faults: faults.collect(), verdicts: Vec::new(), ..self }
+    }
+
     /// How often in a row the gate may have no answer before the rollout is given up.
     pub(crate) fn patience(&self) -> u32 {
         let times = |policy| match policy {
@@ -79,13 +90,14 @@ impl Scenario {
 pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
     (1..=20_u32, select(vec![1, 5, 10, 100]), proptest::option::weighted(0.8, gate())).prop_flat_map(
         |(size, granularity, gate)| {
-            (before(size), vec(fault(size), 0..24), vec(verdict(), 0..24)).prop_map(
-                move |(before, faults, verdicts)| Scenario {
+            (before(size), vec(fault(size), 0..24), trouble(), vec(verdict(), 0..24)).prop_map(
+                move |(before, faults, trouble, verdicts)| Scenario {
                     size,
                     granularity,
                     gate: gate.clone(),
                     before,
                     faults,
+                    trouble,
                     verdicts,
                 },
             )
@@ -134,6 +146,10 @@ fn fault(size: u32) -> impl Strategy<Value = Fault> {
         1 => at.prop_map(|at| Fault::Unrouted { at }),
         1 => Just(Fault::ForeignWeights),
     ]
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    prop_oneof![3 => Just(Trouble::Passes), 1 => Just(Trouble::Returns)]
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {

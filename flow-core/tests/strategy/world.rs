@@ -35,6 +35,13 @@ pub(crate) enum Fault {
     ForeignWeights,
 }
 
+/// Whether the faults end at some time or come again, in the same order, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    Passes,
+    Returns,
+}
+
 #[derive(Debug, Clone)]
 struct Process {
     version: Name,
@@ -49,6 +56,7 @@ pub(crate) struct World {
     pub(crate) granularity: u8,
     pub(crate) gate: Option<Thresholds>,
     pub(crate) faults: VecDeque<Fault>,
+    pub(crate) trouble: Trouble,
     pub(crate) verdicts: VecDeque<Verdict>,
     pub(crate) weights: Weights,
     processes: BTreeMap<Name, Process>,
@@ -77,6 +85,7 @@ impl World {
             granularity,
             gate,
             faults: VecDeque::new(),
+            trouble: Trouble::Passes,
             verdicts: VecDeque::new(),
             weights: Weights::none(),
             processes: BTreeMap::new(),
@@ -116,6 +125,9 @@ impl World {
     /// Makes the move, and lets the next fault happen meanwhile.
     pub(crate) fn make(&mut self, made: &Move) {
         let fault = self.faults.pop_front().unwrap_or(Fault::Nothing);
+        if self.trouble == Trouble::Returns {
+            self.faults.push_back(fault);
+        }
         let mut judgement = None;
         match made {
             Move::Launch { count } => self.launch(*count, fault),

@@ -29,7 +29,7 @@ async fn an_append_dropped_at_any_await_stands_whole_or_not_at_all_and_blocks_no
     let (_directory, journal) = fresh().await;
     let lease = journal.acquire(&run(), &[], "owner", LONG).await.unwrap();
     let (mut dropped, mut finished) = (0, 0);
-    for polls in (0..40).chain(0..40) {
+    for polls in (0..40).cycle().take(240) {
         let records = journal.load(&run()).await.unwrap();
         let batch = notes(&records, lease.fence, 3).unwrap();
         match dropped_after(polls, journal.append(&lease, records.len() as u64, &batch)).await {
@@ -53,12 +53,13 @@ async fn a_load_dropped_at_any_await_leaves_the_journal_readable() {
     let lease = journal.acquire(&run(), &[], "owner", LONG).await.unwrap();
     let records = append(&journal, &lease, 3).await;
     let mut dropped = 0;
-    for polls in 0..20 {
+    // How many polls a load takes depends on how fast the connection's thread answers.
+    for polls in (0..20).cycle().take(200) {
         match dropped_after(polls, journal.load(&run())).await {
             None => dropped += 1,
             Some(loaded) => assert_eq!(loaded.unwrap(), records),
         }
         assert_eq!(journal.load(&run()).await.unwrap(), records);
     }
-    assert!(dropped > 2, "{dropped} dropped");
+    assert!(dropped >= 10, "{dropped} dropped");
 }

@@ -230,7 +230,9 @@ impl FunctionPlatform for LocalFunctions {
     ) -> Result<(), StepError> {
         let (function, before) = (function.clone(), before.clone());
         self.alone(move |client| {
-            match client.find(&function)? {
+            let found = client.find(&function)?;
+            let given_up = found.as_ref().map(Record::needs).unwrap_or_default();
+            match found {
                 _ if before == FunctionState::default() => client.forget(&function)?,
                 None => return Err(missing(&function)),
                 Some(mut record) => {
@@ -241,7 +243,7 @@ impl FunctionPlatform for LocalFunctions {
                     client.write(&record)?;
                 }
             }
-            client.sweep().map_err(StepError::after_effect)
+            client.sweep(given_up).map_err(StepError::after_effect)
         })
         .await
     }

@@ -100,7 +100,8 @@ impl Client {
     pub(super) fn verify(&self, digest: &Digest) -> Result<(), StepError> {
         let path = self.code_path(digest);
         let file = File::open(&path).map_err(|error| refused("the code cannot be read", &path, error))?;
-        let found = hash(file, |_| Ok(())).map_err(|error| refused("the code cannot be read", &path, error))?;
+        let found =
+            hash(file, |_| Ok(())).map_err(|error| refused("the code cannot be read", &path, error))?;
         if found == *digest {
             return Ok(());
         }
@@ -109,19 +110,16 @@ impl Client {
             .fact("found", found))
     }
 
-    /// Removes code that no function needs any more.
-    pub(super) fn sweep(&self) -> Result<(), StepError> {
-        let mut needed = BTreeSet::new();
+    /// Removes code that its function has given up, unless another one needs it. Other code stays: a function that is
+    /// yet to be brought back may need it.
+    pub(super) fn sweep(&self, mut given_up: BTreeSet<Digest>) -> Result<(), StepError> {
         for path in entries(&self.config.root.join("functions"))? {
             if path.extension().is_some_and(|extension| extension == "json") {
-                let record = self.read_record(&path)?;
-                needed.extend(record.iter().flat_map(Record::needs).map(|digest| self.code_path(&digest)));
+                let needed = self.read_record(&path)?.map(|record| record.needs()).unwrap_or_default();
+                given_up.retain(|digest| !needed.contains(digest));
             }
         }
-        for path in entries(&self.config.root.join("code"))?.iter().filter(|path| !needed.contains(*path)) {
-            remove(path)?;
-        }
-        Ok(())
+        given_up.iter().try_for_each(|digest| remove(&self.code_path(digest)))
     }
 
     /// The program and the arguments that run `code`.

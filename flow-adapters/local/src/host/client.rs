@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use flow_core::port::HostPath;
 use flow_core::{Digest, ErrorKind, Permit, StepError};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fchmod, openat, renameat, statat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, fchmod, openat, renameat, statat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::root::{Place, Root};
@@ -17,7 +19,9 @@ const READ_MAX: u64 = 8 * 1024 * 1024;
 /// The error for what the kernel refused before anything was changed.
 pub(super) fn refused(message: &'static str, path: &HostPath, error: Errno) -> StepError {
     if matches!(error, Errno::XDEV | Errno::LOOP) {
-        return StepError::new(ErrorKind::Invalid, "the path leaves its root").fact("path", path).because(error);
+        return StepError::new(ErrorKind::Invalid, "the path leaves its root")
+            .fact("path", path)
+            .because(error);
     }
     crate::os::refused(message, Path::new(path.as_str()), error.into())
 }
@@ -66,7 +70,8 @@ pub(super) fn write(root: &Root, beside: &str, path: &HostPath, content: &[u8]) 
     let lasting = |error| refused("the file cannot be made durable", path, error).after_effect();
     place.sync().map_err(lasting)?;
     let found = statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW).map_err(lasting)?;
-    let meant = file.metadata().map_err(|error| lasting(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let meant =
+        file.metadata().map_err(|error| lasting(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
     if found.st_ino == meant.ino() {
         Ok(())
     } else {
@@ -119,12 +124,7 @@ pub(super) fn read_link(root: &Root, path: &HostPath) -> Result<Option<String>, 
     Ok(Some(from_root(path, &target).unwrap_or(target)))
 }
 
-pub(super) fn link(
-    root: &Root,
-    beside: &str,
-    path: &HostPath,
-    target: &HostPath,
-) -> Result<(), StepError> {
+pub(super) fn link(root: &Root, beside: &str, path: &HostPath, target: &HostPath) -> Result<(), StepError> {
     let place = root.make(path)?;
     let written = from_link(path, target);
     let renamed = sweep(&place, beside)
@@ -201,7 +201,9 @@ pub(super) fn find_program(program: &str, search: &str) -> Result<PathBuf, StepE
         .split(':')
         .filter(|directory| directory.starts_with('/'))
         .map(|directory| Path::new(directory).join(program))
-        .find(|file| file.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0))
+        .find(|file| {
+            file.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+        })
         .ok_or_else(|| {
             StepError::new(ErrorKind::NotFound, "the program is in no directory of the host's `PATH`")
                 .fact("program", program)

@@ -59,7 +59,9 @@ pub(super) fn check(command: &Command) -> Result<(), Problems> {
     let mut problems = Problems::default();
     let program = &command.program;
     problems.check(
-        !program.is_empty() && !program.contains('\0') && (!program.contains('/') || program.starts_with('/')),
+        !program.is_empty()
+            && !program.contains('\0')
+            && (!program.contains('/') || program.starts_with('/')),
         "program",
         "must be a plain name or an absolute path",
     );

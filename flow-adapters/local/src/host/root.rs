@@ -33,8 +33,9 @@ impl Root {
         let unusable = |error: Errno| {
             crate::os::refused("the root cannot be used", path, error.into()).fact("field", "root")
         };
-        let path = std::fs::canonicalize(path)
-            .map_err(|error| crate::os::refused("the root cannot be used", path, error).fact("field", "root"))?;
+        let path = std::fs::canonicalize(path).map_err(|error| {
+            crate::os::refused("the root cannot be used", path, error).fact("field", "root")
+        })?;
         let directory = openat(CWD, &path, DIRECTORY, Mode::empty()).map_err(unusable)?;
         Ok(Self { directory, path })
     }
@@ -78,7 +79,9 @@ impl Root {
     pub(super) fn make<'a>(&self, path: &'a HostPath) -> Result<Place<'a>, StepError> {
         let unusable = |error| refused("the directory cannot be made", path, error);
         let (parent, name) = split(path);
-        for (end, _) in parent.unwrap_or_default().match_indices('/').chain(parent.map(|all| (all.len(), "/"))) {
+        for (end, _) in
+            parent.unwrap_or_default().match_indices('/').chain(parent.map(|all| (all.len(), "/")))
+        {
             let directory = parent.and_then(|all| all.get(..end)).unwrap_or_default();
             match self.directory(Some(directory)) {
                 Ok(_) => {}

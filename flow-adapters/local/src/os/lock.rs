@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flow_core::{Clock, ErrorKind, StepError};
@@ -17,9 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// A process that is being started holds it too until it has become its program: the descriptor is copied by the
 /// fork and closed by the exec. So whoever gets the lock after a controller was killed sees what that one started.
-#[derive(Debug)]
+/// A clone is the same lock: work that may outlive its caller takes one along.
+#[derive(Debug, Clone)]
 pub(crate) struct Lock {
-    _file: File,
+    _file: Arc<File>,
     path: PathBuf,
 }
 
@@ -32,7 +34,7 @@ impl Lock {
         let begun = clock.monotonic();
         loop {
             if let Some(file) = attempt(&path)? {
-                return Ok(Self { _file: file, path });
+                return Ok(Self { _file: Arc::new(file), path });
             }
             if clock.monotonic().saturating_sub(begun) >= PATIENCE {
                 return Err(StepError::new(ErrorKind::Unavailable, "somebody else is at work on it")
@@ -42,8 +44,8 @@ impl Lock {
         }
     }
 
-    /// Gives the lock back and removes its file.
-    pub(crate) fn remove(self) {
+    /// Removes the lock's file. The lock is held until it is dropped; who waits for it will see that the file is another.
+    pub(crate) fn remove(&self) {
         // A file that stays does no harm: it is empty, and the next holder takes it as it is.
         let _ = fs::remove_file(&self.path);
     }

@@ -121,7 +121,9 @@ pub(crate) async fn spawn(clock: &dyn Clock, command: &mut Command) -> io::Resul
 /// The error for a program that could not be started: nothing ran.
 pub(crate) fn spawn_refused(program: &Path, error: io::Error) -> StepError {
     let (kind, message) = match error.kind() {
-        io::ErrorKind::NotFound => (ErrorKind::NotFound, "the program, or what interprets it, does not exist"),
+        io::ErrorKind::NotFound => {
+            (ErrorKind::NotFound, "the program, or what interprets it, does not exist")
+        }
         io::ErrorKind::PermissionDenied => (ErrorKind::Denied, "the program may not be executed"),
         io::ErrorKind::ExecutableFileBusy => (ErrorKind::Conflict, "somebody is writing to the program"),
         io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
@@ -192,9 +194,11 @@ impl Group {
             clock.sleep(POLL).await;
         }
         self.id = None;
-        child.wait().await.map(drop).map_err(|error| {
-            StepError::in_doubt("the program's end cannot be observed").because(error)
-        })
+        child
+            .wait()
+            .await
+            .map(drop)
+            .map_err(|error| StepError::in_doubt("the program's end cannot be observed").because(error))
     }
 }
 

@@ -54,6 +54,22 @@ impl LocalProcesses {
         off_thread(move || work(&client)).await
     }
 
+    /// Changes what stands of an instance. The lock goes along: dropped with this future, it would end before the
+    /// work does.
+    async fn under<T: Send + 'static>(
+        &self,
+        lock: &Lock,
+        work: impl FnOnce(&Client) -> Result<T, StepError> + Send + 'static,
+    ) -> Result<T, StepError> {
+        let lock = lock.clone();
+        self.on_client(move |client| {
+            let result = work(client);
+            drop(lock);
+            result
+        })
+        .await
+    }
+
     async fn find(&self, service: &Name, instance: &InstanceId) -> Result<Option<Record>, StepError> {
         let (service, instance) = (service.clone(), instance.clone());
         self.on_client(move |client| client.find(&service, &instance)).await
@@ -64,21 +80,24 @@ impl LocalProcesses {
     }
 
     /// The instance that `spec` asks for, if it runs already. What is left of one that has ended is cleared away.
-    async fn adopt(&self, spec: &LaunchSpec) -> Result<Option<Instance>, StepError> {
+    async fn adopt(&self, lock: &Lock, spec: &LaunchSpec) -> Result<Option<Instance>, StepError> {
         let Some(record) = self.find(&spec.service, &spec.instance).await? else { return Ok(None) };
         let observed = self.observe(&record).await?;
         let Some(leader) = observed.leader else {
-            self.end(&record, Duration::ZERO, None).await?;
+            self.end(lock, &record, Duration::ZERO, None).await?;
             return Ok(None);
         };
         if record.spec.digest != spec.digest {
-            return Err(StepError::new(ErrorKind::Conflict, "the id is taken by an instance of another digest")
-                .fact("instance", &spec.instance)
-                .fact("running", record.spec.digest)
-                .fact("wanted", spec.digest));
+            return Err(StepError::new(
+                ErrorKind::Conflict,
+                "the id is taken by an instance of another digest",
+            )
+            .fact("instance", &spec.instance)
+            .fact("running", record.spec.digest)
+            .fact("wanted", spec.digest));
         }
         if record.process.is_none() {
-            self.record_running(record.clone(), leader).await?;
+            self.record_running(lock, record.clone(), leader).await?;
         }
         Ok(Some(record.instance(leader)))
     }
@@ -90,21 +109,27 @@ impl LocalProcesses {
 
     async fn record_running(
         &self,
+        lock: &Lock,
         mut record: Record,
         leader: Process,
     ) -> Result<(), StepError> {
         record.process = Some(self.client.identify(leader, &*self.clock));
-        self.on_client(move |client| client.write(&record)).await
+        self.under(lock, move |client| client.write(&record)).await
     }
 
-    async fn reserve(&self, spec: &LaunchSpec) -> Result<Record, StepError> {
-        let _lock = Lock::take(&*self.clock, self.client.ports_lock_path()).await?;
+    async fn reserve(&self, lock: &Lock, spec: &LaunchSpec) -> Result<Record, StepError> {
+        let addresses = Lock::take(&*self.clock, self.client.ports_lock_path()).await?;
         let spec = spec.clone();
-        self.on_client(move |client| client.reserve(&spec)).await
+        self.under(lock, move |client| {
+            let reserved = client.reserve(&spec);
+            drop(addresses);
+            reserved
+        })
+        .await
     }
 
     /// Starts a reserved instance and returns when it was seen running for a while.
-    async fn start(&self, record: &Record) -> Result<Instance, StepError> {
+    async fn start(&self, lock: &Lock, record: &Record) -> Result<Instance, StepError> {
         let (child, log_from) = self.client.start(&*self.clock, record).await?;
         // Not reaped yet, so its entry in the process table stands even if it has ended.
         let leader = child.id().map(process).transpose()?.flatten();
@@ -112,7 +137,7 @@ impl LocalProcesses {
         let Some(leader) = leader else {
             return Err(self.ended(record, log_from, exit.await.ok()).await);
         };
-        self.record_running(record.clone(), leader).await?;
+        self.record_running(lock, record.clone(), leader).await?;
         match select(exit, self.clock.sleep(self.client.config.watch)).await {
             Either::Left((status, _)) => Err(self.ended(record, log_from, status.ok()).await),
             Either::Right(_) => Ok(record.instance(leader)),
@@ -131,6 +156,7 @@ impl LocalProcesses {
     /// Ends everything that runs of an instance, observes it gone and forgets it.
     async fn end(
         &self,
+        lock: &Lock,
         record: &Record,
         grace: Duration,
         cancel: Option<&CancelToken>,
@@ -138,7 +164,7 @@ impl LocalProcesses {
         let ended = async {
             self.end_processes(record, grace, cancel).await?;
             let record = record.clone();
-            self.on_client(move |client| client.forget(&record)).await
+            self.under(lock, move |client| client.forget(&record)).await
         };
         ended.await.map_err(StepError::after_effect)
     }
@@ -176,7 +202,9 @@ impl LocalProcesses {
             return Ok(());
         };
         match select(pin!(cancel.cancelled()), nap).await {
-            Either::Left(_) => Err(StepError::new(ErrorKind::Cancelled, "cancelled while the instance was ending")),
+            Either::Left(_) => {
+                Err(StepError::new(ErrorKind::Cancelled, "cancelled while the instance was ending"))
+            }
             Either::Right(_) => Ok(()),
         }
     }
@@ -192,14 +220,14 @@ impl ProcessManager for LocalProcesses {
             return Err(StepError::new(ErrorKind::Cancelled, "cancelled before the instance was started"));
         }
         let lock = self.lock(&spec.service, &spec.instance).await?;
-        if let Some(running) = self.adopt(spec).await? {
+        if let Some(running) = self.adopt(&lock, spec).await? {
             return Ok(running);
         }
-        let record = self.reserve(spec).await?;
-        match self.start(&record).await {
+        let record = self.reserve(&lock, spec).await?;
+        match self.start(&lock, &record).await {
             Ok(instance) => Ok(instance),
             Err(error) => {
-                let ended = self.end(&record, Duration::ZERO, None).await;
+                let ended = self.end(&lock, &record, Duration::ZERO, None).await;
                 ended.map_err(|standing| standing.fact("begun by", &error))?;
                 lock.remove();
                 Err(error)
@@ -257,7 +285,7 @@ impl ProcessManager for LocalProcesses {
     ) -> Result<(), StepError> {
         let lock = self.lock(service, instance).await?;
         if let Some(record) = self.find(service, instance).await? {
-            self.end(&record, grace, Some(permit.cancel())).await?;
+            self.end(&lock, &record, grace, Some(permit.cancel())).await?;
         }
         lock.remove();
         Ok(())

@@ -156,7 +156,9 @@ impl Client {
         let groups = members
             .iter()
             .map(|member| member.group)
-            .filter(|group| all.iter().filter(|other| other.group == *group).all(|other| members.contains(other)))
+            .filter(|group| {
+                all.iter().filter(|other| other.group == *group).all(|other| members.contains(other))
+            })
             .collect();
         let leader = match &record.process {
             Some(_) => recorded,
@@ -261,8 +263,7 @@ impl Client {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_again);
-        let child =
-            spawn(clock, &mut command).await.map_err(|error| spawn_refused(&spec.program, error))?;
+        let child = spawn(clock, &mut command).await.map_err(|error| spawn_refused(&spec.program, error))?;
         Ok((child, length))
     }
 
@@ -299,9 +300,7 @@ impl Client {
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, StepError> {
     let unreadable = |error| refused("the directory cannot be read", directory, error);
     match fs::read_dir(directory) {
-        Ok(entries) => {
-            entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
-        }
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(unreadable(error)),
     }
@@ -310,9 +309,12 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, StepError> {
 fn socket(directory: &Path, spec: &LaunchSpec) -> Result<String, StepError> {
     let path = directory.join(spec.service.as_str()).join(format!("{}.sock", spec.instance));
     if path.as_os_str().len() > SOCKET_PATH_MAX {
-        return Err(StepError::new(ErrorKind::Invalid, "the path of the socket is longer than the system allows")
-            .fact("path", path.display())
-            .fact("longest", SOCKET_PATH_MAX));
+        return Err(StepError::new(
+            ErrorKind::Invalid,
+            "the path of the socket is longer than the system allows",
+        )
+        .fact("path", path.display())
+        .fact("longest", SOCKET_PATH_MAX));
     }
     Ok(format!("unix:{}", path.display()))
 }

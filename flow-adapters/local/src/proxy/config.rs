@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ProxyError;
 use super::state::StateDir;
+use crate::os;
 
 /// What one proxy process serves, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ impl Limits {
     fn check(&self, problems: &mut Problems) {
         problems.check(self.max_connections > 0, "limits.max_connections", "must be at least 1");
         problems.check(self.max_headers > 0, "limits.max_headers", "must be at least 1");
-        // hyper refuses buffers below 8 KiB.
+        // hyper has no smaller buffer.
         problems.check(self.max_head_bytes >= 8192, "limits.max_head_bytes", "must be at least 8192");
         for (field, timeout) in [
             ("limits.head_timeout", self.head_timeout),
@@ -162,11 +163,7 @@ impl RouterConfig {
         }
         problems.check(self.program.is_absolute(), "program", "must be an absolute path");
         problems.check(!self.start_timeout.is_zero(), "start_timeout", "must be more than zero");
-        for name in self.env.keys() {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                problems.add(format!("env.{name}"), "is no name of a variable");
-            }
-        }
+        os::check_environment(&mut problems, "env", &self.env);
         problems.into_result()
     }
 }

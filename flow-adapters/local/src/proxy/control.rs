@@ -57,7 +57,7 @@ impl Control {
                 Ok(None) => return,
                 Ok(Some(line)) => (self.answer(&line).await, true),
                 // Where the next request begins is unknown, so this was the last one.
-                Err(error) => (refused(error.to_string()), false),
+                Err(error) => (refused(&error), false),
             };
             let response = Response { generation: self.switch.generation(), answer };
             let Ok(line) = to_line(&response) else { return };
@@ -71,7 +71,7 @@ impl Control {
     async fn answer(&self, line: &[u8]) -> Answer {
         let request = match serde_json::from_slice(line) {
             Ok(request) => request,
-            Err(error) => return refused(error.to_string()),
+            Err(error) => return refused(&error),
         };
         match request {
             Request::Ping {} => Answer::Running {
@@ -96,6 +96,6 @@ impl Control {
     }
 }
 
-fn refused(problem: String) -> Answer {
+fn refused(problem: &dyn std::fmt::Display) -> Answer {
     Answer::Refused(Cause::new(ErrorKind::Invalid, format!("the request is not understood: {problem}")))
 }

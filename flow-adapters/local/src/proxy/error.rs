@@ -40,7 +40,10 @@ pub enum ProxyError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A file or a socket of the state cannot be used.
+    /// A file of the state cannot be read or written.
+    #[error("the state of the proxy cannot be used")]
+    File(#[source] StepError),
+    /// The lock or the control socket cannot be used.
     #[error("cannot use `{path}`")]
     Io {
         /// The file.
@@ -63,7 +66,7 @@ impl ProxyError {
         move |source| Self::Io { path, source }
     }
 
-    pub(super) fn state(path: &Path, problem: impl ToString) -> Self {
+    pub(super) fn state(path: &Path, problem: &dyn std::fmt::Display) -> Self {
         Self::State { path: path.to_owned(), problem: problem.to_string() }
     }
 
@@ -76,6 +79,7 @@ impl ProxyError {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
                 _ => ErrorKind::Unavailable,
             },
+            Self::File(error) => error.kind(),
             Self::CutOff { .. } => ErrorKind::Unknown,
         }
     }

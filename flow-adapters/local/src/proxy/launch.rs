@@ -1,5 +1,4 @@
 use std::fs::OpenOptions;
-use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -12,8 +11,9 @@ use super::config::RouterConfig;
 use super::error::ProxyError;
 use super::link::Link;
 use super::process::ProxyProcess;
-use super::protocol::{Answer, Request};
+use super::protocol::{Answer, Request, Response};
 use super::state::StateDir;
+use crate::os;
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What a proxy may take for ending beyond its drain timeout.
@@ -48,7 +48,7 @@ impl Launch<'_> {
             self.look_later().await?;
         }
         self.state.write_config(&self.config.proxy)?;
-        let mut child = self.spawn()?;
+        let mut child = self.spawn().await?;
         let answered = self.await_answer(&mut child, deadline).await;
         if !answered.as_ref().is_ok_and(|process| child.id() == Some(process.pid)) {
             // Neither a start that came to nothing nor one that lost against another controller's leaves a process.
@@ -61,12 +61,10 @@ impl Launch<'_> {
 
     /// Asks the proxy to end and waits until it is gone. One that does not run is done.
     pub(super) async fn stop(&self) -> Result<(), StepError> {
+        // Where none answers, the lock alone tells whether one runs.
         let process = match self.link.ask(&Request::Ping {}).await {
-            Ok(response) => match response.answer {
-                Answer::Running { process, .. } => Some(process),
-                _ => None,
-            },
-            Err(_) => self.state.read_process()?,
+            Ok(Response { answer: Answer::Running { process, .. }, .. }) => Some(process),
+            _ => None,
         };
         if self.is_gone(process.as_ref())? {
             return Ok(());
@@ -78,11 +76,9 @@ impl Launch<'_> {
         let deadline = self.clock.monotonic() + self.config.proxy.limits.drain_timeout + ENDING;
         while !self.is_gone(process.as_ref())? {
             if self.clock.monotonic() >= deadline {
-                let error = self.told(ErrorKind::TimedOut, "the proxy has not ended in time");
-                return Err(match process {
-                    Some(process) => error.fact("pid", process.pid),
-                    None => error,
-                });
+                return Err(self
+                    .told(ErrorKind::TimedOut, "the proxy has not ended in time")
+                    .fact("process", self.state.process().display()));
             }
             self.look_later().await?;
         }
@@ -110,12 +106,13 @@ impl Launch<'_> {
         Ok(Some(process))
     }
 
-    fn spawn(&self) -> Result<Child, StepError> {
+    async fn spawn(&self) -> Result<Child, StepError> {
         let path = self.state.log();
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let log = log.map_err(ProxyError::io(&path))?;
         let errors = log.try_clone().map_err(ProxyError::io(&path))?;
-        Command::new(&self.config.program)
+        let mut command = Command::new(&self.config.program);
+        command
             .args(&self.config.args)
             .arg(self.state.path())
             .env_clear()
@@ -125,18 +122,9 @@ impl Launch<'_> {
             .stdout(log)
             .stderr(errors)
             // Out of the controller's group: what ends the controller at its terminal does not end the proxy.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| {
-                let kind = match error.kind() {
-                    io::ErrorKind::NotFound => ErrorKind::NotFound,
-                    io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-                    _ => ErrorKind::Unavailable,
-                };
-                StepError::new(kind, "the proxy's program cannot be executed")
-                    .fact("program", self.config.program.display())
-                    .because(error)
-            })
+            .process_group(0);
+        let spawned = os::spawn(self.clock.as_ref(), &mut command).await;
+        spawned.map_err(|error| os::spawn_refused(&self.config.program, error))
     }
 
     async fn await_answer(&self, child: &mut Child, deadline: Duration) -> Result<ProxyProcess, StepError> {
@@ -163,7 +151,10 @@ impl Launch<'_> {
     }
 
     fn is_gone(&self, process: Option<&ProxyProcess>) -> Result<bool, StepError> {
-        Ok(!self.state.is_locked()? && process.is_none_or(ProxyProcess::is_gone))
+        if self.state.is_locked()? {
+            return Ok(false);
+        }
+        process.map_or(Ok(true), ProxyProcess::is_gone)
     }
 
     async fn look_later(&self) -> Result<(), StepError> {

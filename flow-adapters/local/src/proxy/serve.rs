@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow_core::{CancelToken, Cause, StepError};
+use flow_core::{CancelToken, Cause};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -42,7 +42,12 @@ pub async fn serve(config: ProxyConfig) -> Result<(), ProxyError> {
 }
 
 fn leave_failure(state: &StateDir, error: &ProxyError) {
-    let cause = Cause::from(&StepError::new(error.kind(), error.to_string()));
+    let mut cause = Cause::new(error.kind(), error.to_string());
+    let mut source = std::error::Error::source(error);
+    while let Some(below) = source {
+        cause.chain.push(below.to_string());
+        source = below.source();
+    }
     let failure = Failure { pid: std::process::id(), cause };
     if let Err(error) = state.write_failure(&failure) {
         tracing::error!(%error, "why the proxy ended could not be left");
@@ -57,8 +62,8 @@ async fn run(config: ProxyConfig, state: &StateDir) -> Result<(), ProxyError> {
     let listener = listen(config.listen).await?;
     let stop = CancelToken::new();
     stop_by_signal(state, &stop)?;
-    let process = ProxyProcess::current();
-    state.write_process(&process)?;
+    let process = ProxyProcess::current().map_err(ProxyError::File)?;
+    state.write_process(&process).map_err(ProxyError::File)?;
     let control = Control {
         service: config.service,
         listen: config.listen,
@@ -70,7 +75,8 @@ async fn run(config: ProxyConfig, state: &StateDir) -> Result<(), ProxyError> {
     let controlling = tokio::spawn(Arc::new(control).serve(state.listen()?));
     let pruning = tokio::spawn(prune(Arc::clone(&switch), config.limits.keep_upstream));
     tracing::info!(listen = %config.listen, generation = switch.generation(), "the proxy serves");
-    let ended = accept(listener, switch, Arc::new(config.limits), &stop).await;
+    let ended = accept(listener, Arc::clone(&switch), Arc::new(config.limits), &stop).await;
+    switch.close().await;
     pruning.abort();
     controlling.abort();
     state.clear()?;

@@ -1,6 +1,6 @@
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use flow_core::port::Routing;
@@ -13,11 +13,10 @@ use super::address::SOCKET_PATH_MAX;
 use super::config::ProxyConfig;
 use super::error::ProxyError;
 use super::process::ProxyProcess;
+use crate::os;
 
 /// The one format of `routing.json` that this version writes and reads.
 const FORMAT: u32 = 1;
-/// More than any file of ours may hold.
-const FILE_MAX: u64 = 1024 * 1024;
 
 /// The files of one proxy.
 #[derive(Debug, Clone)]
@@ -56,7 +55,7 @@ impl StateDir {
         self.0.join("proxy.json")
     }
 
-    fn process(&self) -> PathBuf {
+    pub(super) fn process(&self) -> PathBuf {
         self.0.join("process.json")
     }
 
@@ -70,7 +69,7 @@ impl StateDir {
 
     /// Makes the directory where there is none, readable to its owner alone.
     pub(super) fn create(&self) -> Result<(), ProxyError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(ProxyError::io(&self.0))
+        os::make_directory(&self.0).map_err(ProxyError::File)
     }
 
     /// Takes the lock that says that a proxy runs here; it is free again when the file is dropped or the process ends.
@@ -104,7 +103,7 @@ impl StateDir {
     /// its path then is a dead proxy's.
     pub(super) fn listen(&self) -> Result<UnixListener, ProxyError> {
         let (beside, path) = (self.control_beside(), self.control());
-        remove(&beside)?;
+        os::remove(&beside).map_err(ProxyError::File)?;
         let listener = UnixListener::bind(&beside).map_err(ProxyError::io(&beside))?;
         std::fs::set_permissions(&beside, Permissions::from_mode(0o600)).map_err(ProxyError::io(&beside))?;
         std::fs::rename(&beside, &path).map_err(ProxyError::io(&path))?;
@@ -116,9 +115,8 @@ impl StateDir {
         read(&path)?.ok_or_else(|| ProxyError::io(&path)(ErrorKind::NotFound.into()))
     }
 
-    pub(super) fn write_config(&self, config: &ProxyConfig) -> Result<(), ProxyError> {
-        let path = self.config();
-        write(&path, config).map_err(|unwritten| ProxyError::io(&path)(unwritten.source))
+    pub(super) fn write_config(&self, config: &ProxyConfig) -> Result<(), StepError> {
+        write(&self.config(), config)
     }
 
     /// The saved routing; an empty one of generation 0 where none was ever saved.
@@ -130,38 +128,28 @@ impl StateDir {
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         if format != Some(u64::from(FORMAT)) {
             let found = format.map_or_else(|| "none".to_owned(), |format| format.to_string());
-            return Err(ProxyError::state(&path, format!("its format is {found}, not {FORMAT}")));
+            return Err(ProxyError::state(&path, &format!("its format is {found}, not {FORMAT}")));
         }
         let saved: SavedRouting =
-            serde_json::from_value(value).map_err(|error| ProxyError::state(&path, error))?;
+            serde_json::from_value(value).map_err(|error| ProxyError::state(&path, &error))?;
         if saved.service != *service {
-            return Err(ProxyError::state(&path, format!("it is of the service `{}`", saved.service)));
+            return Err(ProxyError::state(&path, &format!("it is of the service `{}`", saved.service)));
         }
         Ok(saved)
     }
 
     /// Saves `routing`, so that it survives a loss of power.
     pub(super) fn write_routing(&self, routing: &SavedRouting) -> Result<(), StepError> {
-        write(&self.routing(), routing).map_err(|unwritten| {
-            let error = StepError::from(ProxyError::io(&self.routing())(unwritten.source));
-            if unwritten.replaced { error.after_effect() } else { error }
-        })
+        write(&self.routing(), routing)
     }
 
-    pub(super) fn write_process(&self, process: &ProxyProcess) -> Result<(), ProxyError> {
-        let path = self.process();
-        write(&path, process).map_err(|unwritten| ProxyError::io(&path)(unwritten.source))
-    }
-
-    /// The process that last ran here, whether or not it still does.
-    pub(super) fn read_process(&self) -> Result<Option<ProxyProcess>, ProxyError> {
-        read(&self.process())
+    pub(super) fn write_process(&self, process: &ProxyProcess) -> Result<(), StepError> {
+        write(&self.process(), process)
     }
 
     /// Leaves why this process ended, for whoever started it.
-    pub(super) fn write_failure(&self, failure: &Failure) -> Result<(), ProxyError> {
-        let path = self.failure();
-        write(&path, failure).map_err(|unwritten| ProxyError::io(&path)(unwritten.source))
+    pub(super) fn write_failure(&self, failure: &Failure) -> Result<(), StepError> {
+        write(&self.failure(), failure)
     }
 
     /// Why the process `pid` ended, where it said so.
@@ -172,8 +160,7 @@ impl StateDir {
 
     /// Removes what says that a proxy runs here. Only under the lock.
     pub(super) fn clear(&self) -> Result<(), ProxyError> {
-        remove(&self.control())?;
-        remove(&self.process())
+        os::remove(&self.control()).and_then(|()| os::remove(&self.process())).map_err(ProxyError::File)
     }
 }
 
@@ -201,43 +188,15 @@ pub(super) struct Failure {
     pub(super) cause: Cause,
 }
 
-struct Unwritten {
-    source: io::Error,
-    /// Whether the old content is gone already.
-    replaced: bool,
-}
-
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ProxyError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ProxyError::io(path)(error)),
-    };
-    let mut text = String::new();
-    file.take(FILE_MAX).read_to_string(&mut text).map_err(ProxyError::io(path))?;
-    serde_json::from_str(&text).map(Some).map_err(|error| ProxyError::state(path, error))
+    let Some(content) = os::read(path).map_err(ProxyError::File)? else { return Ok(None) };
+    serde_json::from_slice(&content).map(Some).map_err(|error| ProxyError::state(path, &error))
 }
 
-fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Unwritten> {
-    replace(path, value).map_err(|source| Unwritten { source, replaced: false })?;
-    let directory = path.parent().unwrap_or(path);
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|source| Unwritten { source, replaced: true })
-}
-
-fn replace<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
-}
-
-fn remove(path: &Path) -> Result<(), ProxyError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(ProxyError::io(path)(error)),
-        _ => Ok(()),
-    }
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StepError> {
+    let mut content = serde_json::to_vec_pretty(value).map_err(|error| {
+        StepError::new(flow_core::ErrorKind::Invalid, "the state cannot be written as JSON").because(error)
+    })?;
+    content.push(b'\n');
+    os::replace(path, &content)
 }

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flow_core::port::{InFlight, Routing, Sample};
-use flow_core::{Cause, Name, StepError};
+use flow_core::{Cause, ErrorKind, Name, StepError};
 
 use super::counts::Counts;
 use super::endpoint::Endpoint;
@@ -11,6 +11,7 @@ use super::error::ProxyError;
 use super::flights::{Flight, Flights};
 use super::state::{SavedRouting, StateDir};
 use super::table::{Table, Version};
+use crate::os;
 
 /// The routing in force, and what it takes to change it.
 #[derive(Debug)]
@@ -22,7 +23,14 @@ pub(super) struct Switch {
     flights: Arc<Flights>,
     counts: Counts,
     /// Held by whoever changes the routing, from reading it to having swapped it.
-    changing: tokio::sync::Mutex<()>,
+    changes: tokio::sync::Mutex<Changes>,
+}
+
+/// Whether the routing may still be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changes {
+    Open,
+    Closed,
 }
 
 /// A request's place: its version, and its mark at the version's address.
@@ -39,7 +47,7 @@ impl Switch {
         let saved = state.read_routing(&service)?;
         let counts = Counts::new();
         let table = Table::new(saved.generation, saved.routing, own, &BTreeMap::new(), &counts)
-            .map_err(|problems| ProxyError::state(&state.routing(), problems))?;
+            .map_err(|problems| ProxyError::state(&state.routing(), &problems))?;
         Ok(Self {
             service,
             own,
@@ -47,7 +55,7 @@ impl Switch {
             table: RwLock::new(table),
             flights: Arc::default(),
             counts,
-            changing: tokio::sync::Mutex::default(),
+            changes: tokio::sync::Mutex::new(Changes::Open),
         })
     }
 
@@ -88,10 +96,13 @@ impl Switch {
     /// changes nothing.
     pub(super) async fn change(self: Arc<Self>, service: &Name, routing: Routing) -> Result<(), Cause> {
         if *service != self.service {
-            let error = StepError::new(flow_core::ErrorKind::NotFound, "this proxy serves another service");
+            let error = StepError::new(ErrorKind::NotFound, "this proxy serves another service");
             return Err(Cause::from(&error.fact("service", &self.service)));
         }
-        let _changing = self.changing.lock().await;
+        let changes = self.changes.lock().await;
+        if *changes == Changes::Closed {
+            return Err(Cause::new(ErrorKind::Unavailable, "this proxy is ending"));
+        }
         let (generation, current) = self.routing();
         if routing == current {
             return Ok(());
@@ -101,15 +112,17 @@ impl Switch {
             .map_err(|problems| Cause::from(&StepError::from(problems)))?;
         let saved = SavedRouting::new(&self.service, table.generation, table.routing.clone());
         let this = Arc::clone(&self);
-        let writing = tokio::task::spawn_blocking(move || this.state.write_routing(&saved));
-        match writing.await {
-            Ok(written) => written.map_err(|error| Cause::from(&error))?,
-            Err(error) => {
-                return Err(Cause::from(&StepError::in_doubt("saving the routing broke off").because(error)));
-            }
-        }
+        os::off_thread(move || this.state.write_routing(&saved))
+            .await
+            .map_err(|error| Cause::from(&error))?;
         self.swap(table);
+        drop(changes);
         Ok(())
+    }
+
+    /// Waits for a change that is under way and refuses every later one: the directory is about to be another's.
+    pub(super) async fn close(&self) {
+        *self.changes.lock().await = Changes::Closed;
     }
 
     /// Closes the idle connections that are older than `keep`.

@@ -1,430 +1,32 @@
 //! The proxy, judged by real requests to a real proxy process in front of real server processes.
 
+#[path = "proxy/server.rs"]
+mod server;
+#[path = "proxy/user.rs"]
+mod user;
+#[path = "proxy/world.rs"]
+mod world;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use flow_core::port::{Metrics, Route, Router, Routing};
-use flow_core::{ErrorKind, Name, Permit, StepError, name};
-use flow_local::proxy::{LocalRouter, ProxyConfig, ProxyProcess, RouterConfig, serve};
+use flow_core::{ErrorKind, Name, StepError, name};
+use flow_local::proxy::LocalRouter;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
-
-const ROLE: &str = "FLOW_TEST_PROXY_ROLE";
-const ARGS: [&str; 4] = ["--exact", "proxy::process", "--ignored", "--nocapture"];
-const WEB: Name = name!("web");
+use hyper::Request;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use user::{Load, User, get, raw};
+use world::{Upstream, WEB, World, config, free_port, routing};
 
 /// What the other tests start: this very program as a proxy or as an upstream.
 #[test]
 #[ignore = "the processes that the other tests start"]
 fn process() {
-    let Ok(role) = std::env::var(ROLE) else { return };
-    let last = std::env::args().next_back().unwrap();
-    if role != "proxy" {
-        return upstream::run(&role, &last);
-    }
-    // An aborted test run leaves no proxy behind.
-    let parent = rustix::process::getppid();
-    std::thread::spawn(move || {
-        while rustix::process::getppid() == parent {
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        std::process::exit(3);
-    });
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let ended = runtime.block_on(async { serve(ProxyConfig::load(Path::new(&last))?).await });
-    std::process::exit(i32::from(ended.is_err()));
-}
-
-/// A plain std server, one thread a connection.
-mod upstream {
-    use super::*;
-
-    /// `how` is `VERSION` or `VERSION/IDLE_MS`: keep connections for so long, and close them without a word.
-    pub(super) fn run(how: &str, address: &str) {
-        std::thread::spawn(|| {
-            // The test holds the other end: when it ends, however it does, so does this.
-            let _ = std::io::stdin().read(&mut [0]);
-            std::process::exit(0);
-        });
-        let (version, idle) = match how.split_once('/') {
-            Some((version, idle)) => (version.to_owned(), Some(Duration::from_millis(idle.parse().unwrap()))),
-            None => (how.to_owned(), None),
-        };
-        let version: Arc<str> = version.into();
-        if let Some(path) = address.strip_prefix("unix:") {
-            let listener = UnixListener::bind(path).unwrap();
-            for stream in listener.incoming().map(Result::unwrap) {
-                let version = Arc::clone(&version);
-                std::thread::spawn(move || {
-                    let idles = || stream.set_read_timeout(idle).ok();
-                    converse(&stream, &stream, &version, idle.is_some(), idles)
-                });
-            }
-        } else {
-            let listener = TcpListener::bind(address).unwrap();
-            for stream in listener.incoming().map(Result::unwrap) {
-                let version = Arc::clone(&version);
-                std::thread::spawn(move || {
-                    stream.set_nodelay(true).unwrap();
-                    let idles = || stream.set_read_timeout(idle).ok();
-                    converse(&stream, &stream, &version, idle.is_some(), idles)
-                });
-            }
-        }
-    }
-
-    fn converse(
-        reader: impl Read,
-        mut writer: impl Write,
-        version: &str,
-        keeps: bool,
-        idles: impl Fn() -> Option<()>,
-    ) -> Option<()> {
-        let mut reader = BufReader::new(reader);
-        loop {
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") {
-                if reader.read_line(&mut head).ok()? == 0 {
-                    return None;
-                }
-            }
-            let length = read_body(&mut reader, &head)?;
-            let path = head.split(' ').nth(1)?.to_owned();
-            let mut parts = path.trim_start_matches('/').split('/');
-            let (what, number) = (parts.next()?, parts.next().and_then(|number| number.parse::<u64>().ok()));
-            let mut status = 200;
-            let mut extra = "";
-            let mut body = version.to_owned();
-            match what {
-                "slow" => std::thread::sleep(Duration::from_millis(number?)),
-                "status" => status = number?,
-                "length" => body = length.to_string(),
-                "head" => {
-                    body = head;
-                    extra = "Connection: X-Secret\r\nX-Secret: 1\r\nKeep-Alive: timeout=9\r\nX-Plain: 1\r\nX-Flow-Version: forged\r\n";
-                }
-                "break" => {
-                    writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nnot all").ok()?;
-                    return None;
-                }
-                "drip" => {
-                    writer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").ok()?;
-                    for _ in 0..number? {
-                        writer.write_all(b"4\r\ndrip\r\n").ok()?;
-                        std::thread::sleep(Duration::from_millis(50));
-                    }
-                    writer.write_all(b"0\r\n\r\n").ok()?;
-                    continue;
-                }
-                _ => {}
-            }
-            let close = if keeps { "" } else { "Connection: close\r\n" };
-            let length = body.len();
-            let answer =
-                format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n{close}{extra}\r\n{body}");
-            writer.write_all(answer.as_bytes()).ok()?;
-            if !keeps {
-                return None;
-            }
-            idles()?;
-        }
-    }
-
-    fn read_body(reader: &mut impl BufRead, head: &str) -> Option<usize> {
-        let head = head.to_ascii_lowercase();
-        if let Some(length) = head.split("content-length: ").nth(1) {
-            let mut body = vec![0; length.lines().next()?.trim().parse().ok()?];
-            reader.read_exact(&mut body).ok()?;
-            return Some(body.len());
-        }
-        let mut sum = 0;
-        while head.contains("transfer-encoding: chunked") {
-            let mut size = String::new();
-            reader.read_line(&mut size).ok()?;
-            let size = usize::from_str_radix(size.trim(), 16).ok()?;
-            reader.read_exact(&mut vec![0; size + 2]).ok()?;
-            sum += size;
-            if size == 0 {
-                break;
-            }
-        }
-        Some(sum)
-    }
-}
-
-struct Upstream {
-    child: Child,
-    address: String,
-}
-
-impl Upstream {
-    fn start(how: &str) -> Self {
-        Self::start_at(how, format!("127.0.0.1:{}", free_port()))
-    }
-
-    fn start_at(how: &str, address: String) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(ARGS)
-            .arg(&address)
-            .env(ROLE, how)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let started = Self { child, address };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !started.accepts() {
-            assert!(Instant::now() < deadline, "the upstream does not listen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        started
-    }
-
-    fn accepts(&self) -> bool {
-        match self.address.strip_prefix("unix:") {
-            Some(path) => std::os::unix::net::UnixStream::connect(path).is_ok(),
-            None => std::net::TcpStream::connect(&self.address).is_ok(),
-        }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A proxy in its own directory, on its own port.
-struct World {
-    directory: tempfile::TempDir,
-    router: LocalRouter,
-    listen: SocketAddr,
-    permit: Permit,
-}
-
-impl World {
-    async fn started() -> Self {
-        Self::started_with(|_| {}).await
-    }
-
-    async fn started_with(change: impl FnOnce(&mut RouterConfig)) -> Self {
-        let world = Self::new(change);
-        world.router.start(&world.permit).await.unwrap();
-        world
-    }
-
-    fn new(change: impl FnOnce(&mut RouterConfig)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut config = config(directory.path(), free_port());
-        change(&mut config);
-        let listen = config.proxy.listen;
-        Self { directory, router: LocalRouter::new(config).unwrap(), listen, permit: flow_testkit::permit() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join("state").join(name)
-    }
-
-    async fn route(&self, routes: &[(&str, u8, &[&Upstream])]) {
-        self.router.route(&self.permit, &WEB, &routing(routes)).await.unwrap();
-    }
-
-    async fn sample(&self, version: &str) -> (u64, u64) {
-        let version = Name::new(version).unwrap();
-        let sample = self.router.sample(&WEB, &version).await.unwrap();
-        sample.map_or((0, 0), |sample| {
-            assert_eq!(sample.latency.iter().sum::<u64>(), sample.requests);
-            (sample.requests, sample.failures)
-        })
-    }
-
-    async fn in_flight(&self, upstream: &Upstream) -> u64 {
-        let counted = self.router.in_flight(&WEB).await.unwrap();
-        counted.get(&upstream.address).copied().unwrap_or(0)
-    }
-
-    async fn until_in_flight(&self, upstream: &Upstream, count: u64) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.in_flight(upstream).await != count {
-            assert!(Instant::now() < deadline, "never {count} in flight");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    fn is_locked(&self) -> bool {
-        File::open(self.path("lock")).is_ok_and(|lock| lock.try_lock_shared().is_err())
-    }
-
-    /// What `process.json` says, where the lock says that it holds.
-    fn running(&self) -> Option<ProxyProcess> {
-        let text = self.is_locked().then(|| std::fs::read(self.path("process.json")).ok())??;
-        serde_json::from_slice(&text).ok()
-    }
-
-    fn kill_proxy(&self) {
-        let Some(process) = self.running() else { return };
-        kill_process(Pid::from_raw(process.pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
-        while self.is_locked() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.kill_proxy();
-    }
-}
-
-fn config(directory: &Path, port: u16) -> RouterConfig {
-    let proxy = ProxyConfig::on_loopback(WEB, directory.join("state"), port);
-    let mut config = RouterConfig::new(proxy, std::env::current_exe().unwrap(), ARGS);
-    config.env.insert(ROLE.into(), "proxy".into());
-    config.start_timeout = Duration::from_secs(30);
-    config
-}
-
-fn routing(routes: &[(&str, u8, &[&Upstream])]) -> Routing {
-    let route = |(version, weight, upstreams): &(&str, u8, &[&Upstream])| {
-        let addresses = upstreams.iter().map(|upstream| upstream.address.clone()).collect();
-        (Name::new(*version).unwrap(), Route { weight: *weight, addresses })
-    };
-    Routing(routes.iter().map(route).collect())
-}
-
-/// A port below the ephemeral range that nobody listens on and no other test of this process got.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = u16::try_from(std::process::id() % 11_000).unwrap();
-    loop {
-        let port = 20_000 + (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-/// One keep-alive connection of a user.
-struct User(SendRequest<Full<Bytes>>);
-
-struct Seen {
-    status: StatusCode,
-    version: String,
-    body: String,
-    response: Response<()>,
-}
-
-impl User {
-    async fn connect(listen: SocketAddr) -> Self {
-        let stream = tokio::net::TcpStream::connect(listen).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        Self(sender)
-    }
-
-    async fn get(&mut self, path: &str) -> Result<Seen, hyper::Error> {
-        self.send(Request::get(path).header("host", "shop.example").body(Full::default()).unwrap()).await
-    }
-
-    async fn post(&mut self, path: &str, body: Bytes) -> Result<Seen, hyper::Error> {
-        self.send(Request::post(path).header("host", "shop.example").body(Full::new(body)).unwrap()).await
-    }
-
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Seen, hyper::Error> {
-        self.0.ready().await?;
-        let (parts, body) = self.0.send_request(request).await?.into_parts();
-        let body = String::from_utf8(body.collect().await?.to_bytes().to_vec()).unwrap();
-        let version =
-            parts.headers.get("x-flow-version").map_or("", |value| value.to_str().unwrap()).to_owned();
-        Ok(Seen { status: parts.status, version, body, response: Response::from_parts(parts, ()) })
-    }
-}
-
-async fn get(listen: SocketAddr, path: &str) -> Seen {
-    User::connect(listen).await.get(path).await.unwrap()
-}
-
-/// Users that send as fast as they are answered, until they are told to stop or have sent enough.
-struct Load {
-    stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
-    users: Vec<tokio::task::JoinHandle<BTreeMap<String, u64>>>,
-}
-
-impl Load {
-    /// Every fourth request of the second half of the users is a POST.
-    fn start(listen: SocketAddr, users: u64, requests_each: u64) -> Self {
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let user = |number: u64| {
-            let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
-            tokio::spawn(async move {
-                let mut user = User::connect(listen).await;
-                let mut answered: BTreeMap<String, u64> = BTreeMap::new();
-                for turn in 0..requests_each {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let post = number >= users / 2 && turn % 4 == 0;
-                    let seen =
-                        if post { user.post("/", Bytes::from("x")).await } else { user.get("/").await };
-                    // Counted by what the upstream itself said, so that a wrong header would show.
-                    let key = match seen {
-                        Ok(seen) if seen.status == 200 && seen.body == seen.version => seen.body,
-                        Ok(seen) => format!("failed: {} {} {}", seen.status, seen.version, seen.body),
-                        Err(error) => format!("failed: {error:?}"),
-                    };
-                    *answered.entry(key).or_default() += 1;
-                    sent.fetch_add(1, Ordering::Relaxed);
-                }
-                answered
-            })
-        };
-        let users = (0..users).map(user).collect();
-        Self { stop, sent, users }
-    }
-
-    async fn further(&self, requests: u64) {
-        let until = self.sent.load(Ordering::Relaxed) + requests;
-        while self.sent.load(Ordering::Relaxed) < until {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    async fn stop(self) -> BTreeMap<String, u64> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.finish().await
-    }
-
-    async fn finish(self) -> BTreeMap<String, u64> {
-        let mut answered = BTreeMap::new();
-        for user in self.users {
-            for (key, count) in user.await.unwrap() {
-                *answered.entry(key).or_default() += count;
-            }
-        }
-        answered
-    }
+    world::play_role();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -539,7 +141,7 @@ async fn a_response_is_in_flight_until_its_last_byte() {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "drip".repeat(10));
     world.until_in_flight(&old, 0).await;
     let counted = world.router.in_flight(&WEB).await.unwrap();
-    assert_eq!(counted.into_keys().collect::<Vec<_>>(), [new.address.clone()]);
+    assert_eq!(counted.into_keys().collect::<Vec<_>>(), [new.address.as_str()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -813,6 +415,30 @@ async fn a_unix_socket_is_an_upstream_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_to_a_version_are_reused_and_closed_once_it_is_not_routed() {
+    let (old, new) = (Upstream::start("old/60000"), Upstream::start("new"));
+    let world = World::started_with(|config| {
+        config.proxy.limits.keep_upstream = Duration::from_secs(600);
+    })
+    .await;
+    let own = old.address.parse().unwrap();
+    let before: u64 = get(own, "/accepted").await.body.parse().unwrap();
+    world.route(&[("old", 100, &[&old])]).await;
+    let mut user = User::connect(world.listen).await;
+    for _ in 0..100 {
+        user.get("/").await.unwrap();
+    }
+    let accepted: u64 = get(own, "/accepted").await.body.parse().unwrap();
+    assert!(accepted - before < 20, "{} connections for 100 requests", accepted - before - 1);
+    world.route(&[("new", 100, &[&new])]).await;
+    // The one left is the one that asks.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while get(own, "/open").await.body != "1" {
+        assert!(Instant::now() < deadline, "an idle connection to the old version stays open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_routed_answers_503() {
     let upstream = Upstream::start("1.0.0");
     let world = World::started().await;
@@ -882,6 +508,7 @@ fn all_that_is_wrong_with_a_configuration_is_reported_at_once() {
     bad.start_timeout = Duration::ZERO;
     bad.proxy.limits.max_connections = 0;
     bad.proxy.limits.max_head_bytes = 1;
+    bad.proxy.limits.connect_timeout = Duration::ZERO;
     bad.env.insert("A=B".into(), String::new());
     let text = LocalRouter::new(bad).unwrap_err().to_string();
     for field in [
@@ -891,12 +518,29 @@ fn all_that_is_wrong_with_a_configuration_is_reported_at_once() {
         "`proxy.limits.max_head_bytes`",
         "`program`",
         "`start_timeout`",
+        "`proxy.limits.connect_timeout`",
         "`env.A=B`",
     ] {
         assert!(text.contains(field), "{field} in {text}");
     }
     let long = config(Path::new(&format!("/{}", "a".repeat(100))), 8080);
     assert!(LocalRouter::new(long).unwrap_err().to_string().contains("`proxy.state_dir`: is too long"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_client_does_not_keep_its_place() {
+    let upstream = Upstream::start("1.0.0");
+    let world = World::started_with(|config| {
+        config.proxy.limits.max_connections = 1;
+        config.proxy.limits.head_timeout = Duration::from_millis(500);
+    })
+    .await;
+    world.route(&[("1.0.0", 100, &[&upstream])]).await;
+    let mut silent = tokio::net::TcpStream::connect(world.listen).await.unwrap();
+    silent.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(get(world.listen, "/").await.status, 200);
+    assert!(begun.elapsed() > Duration::from_millis(300), "it waited for the only place");
 }
 
 /// Sends one line to the control socket and reads one back.
@@ -910,15 +554,6 @@ async fn control(world: &World, line: &str) -> String {
     tokio::io::BufReader::new(reader).read_line(&mut answer).await.unwrap();
     let _ = writing.await.unwrap();
     answer
-}
-
-/// Sends bytes and reads what comes back until the proxy closes or has answered.
-async fn raw(listen: SocketAddr, request: &str) -> String {
-    let mut stream = tokio::net::TcpStream::connect(listen).await.unwrap();
-    let _ = stream.write_all(request.as_bytes()).await;
-    let mut answer = vec![0; 64];
-    let read = stream.read(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer[..read]).into_owned()
 }
 
 fn chain(error: &StepError) -> String {

@@ -115,7 +115,7 @@ async fn killed_anywhere_the_rerun_ends_where_an_uninterrupted_run_ends() {
     for point in [Point::Within, Point::Committed] {
         for mode in ["DELETE", "WAL"] {
             for after in 0..6 {
-                let world = world(10_000);
+                let world = world(5000);
                 world.run(&format!("PRAGMA journal_mode = {mode}")).await;
                 kill(&world, after, point).await;
                 kills += 1;

@@ -2,6 +2,7 @@ use flow_core::port::Migrator as _;
 use flow_core::{ErrorKind, name};
 use flow_migrate::{ConsistencyQuery, MissingDatabase, SqliteConfig, SqliteMigrations};
 use flow_testkit::permit;
+use sqlx::Executor as _;
 
 use crate::world::{World, fact};
 
@@ -173,4 +174,36 @@ async fn an_inconsistency_is_an_answer_and_a_query_that_writes_is_refused() {
         assert_eq!((refused.kind(), fact(&refused, "check")), (ErrorKind::Denied, "writes"), "{sql}");
     }
     assert_eq!(world.bytes(), before);
+}
+
+#[tokio::test]
+async fn what_a_writer_left_that_died_in_its_commit_is_played_back_before_anything_is_read() {
+    let crashing = two();
+    crashing
+        .run(
+            "CREATE TABLE t(a, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+             INSERT INTO t SELECT 1, hex(randomblob(50)) FROM n",
+        )
+        .await;
+    let committed = crashing.bytes();
+    // A cache of one page makes the writer sync its journal and write to the database before it commits.
+    let mut writer = crashing.connect().await;
+    writer.execute("PRAGMA cache_size = 1; BEGIN; UPDATE t SET a = 2").await.unwrap();
+    let world = two();
+    for name in ["app.db", "app.db-journal"] {
+        std::fs::copy(crashing.root().join(name), world.root().join(name)).unwrap();
+    }
+    drop(writer);
+    assert_ne!(world.bytes(), committed, "nothing of the transaction reached the file");
+    assert_ne!(std::fs::read(world.root().join("app.db-journal")).unwrap()[0], 0, "the journal is not hot");
+
+    let checks = vec![ConsistencyQuery {
+        name: name!("old"),
+        sql: "SELECT DISTINCT a FROM t".into(),
+        expect: "1".into(),
+    }];
+    let migrations = SqliteMigrations::new(SqliteConfig { checks, ..world.config() }).unwrap();
+    assert_eq!(migrations.state().await.unwrap().pending.len(), 2);
+    assert!(migrations.check().await.unwrap()[0].holds);
+    assert_eq!(world.bytes(), committed);
 }
