@@ -164,7 +164,9 @@ impl JournalStore for MemoryJournal {
         if found != expected {
             return Err(AppendError::SeqConflict { expected, found });
         }
-        if let Some((record, expected)) = batch.iter().zip(found + 1..).find(|(record, seq)| record.seq != *seq) {
+        if let Some((record, expected)) =
+            batch.iter().zip(found + 1..).find(|(record, seq)| record.seq != *seq)
+        {
             return Err(AppendError::SeqConflict { expected, found: record.seq });
         }
         run.records.extend_from_slice(batch);

@@ -19,19 +19,26 @@ use tokio::sync::Notify;
 use crate::probe::{Bench, Ends, Probe};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dies {
+pub(crate) enum Dies {
     Before,
     After,
 }
 
 /// A store whose owner dies at one append: the call never returns.
 #[derive(Debug)]
-struct Dying {
+pub(crate) struct Dying {
     store: MemoryJournal,
     at: u32,
     dies: Dies,
     appends: AtomicU32,
     dead: Arc<Notify>,
+}
+
+/// A store over `store` whose owner dies at append `at`, and the notice of its death.
+pub(crate) fn dying(store: &MemoryJournal, at: u32, dies: Dies) -> (Arc<Dying>, Arc<Notify>) {
+    let dead = Arc::new(Notify::new());
+    let dying = Dying { store: store.clone(), at, dies, appends: AtomicU32::new(0), dead: dead.clone() };
+    (Arc::new(dying), dead)
 }
 
 #[async_trait]
@@ -115,12 +122,8 @@ async fn survives(make: fn(&Bench) -> Workflow, at: u32, dies: Dies, again: Opti
     let new = setting(name!("1.1.0"));
     let workflow = make(&bench);
     let approved = workflow.plan(&new).await.unwrap().approve(&Approvals::none()).unwrap();
-    let dead = Arc::new(Notify::new());
-    let dying = |at| {
-        let (appends, dead) = (AtomicU32::new(0), dead.clone());
-        Arc::new(Dying { store: journal.clone(), at, dies, appends, dead })
-    };
-    let durable = Journaled::new(dying(at), run.clone());
+    let (store, dead) = dying(&journal, at, dies);
+    let durable = Journaled::new(store, run.clone());
     tokio::select! {
         _ = workflow.run(approved, &durable) => return false,
         () = dead.notified() => {}
@@ -128,7 +131,8 @@ async fn survives(make: fn(&Bench) -> Workflow, at: u32, dies: Dies, again: Opti
     drop(durable);
     if let Some(at) = again {
         clock.sleep(Duration::from_secs(31)).await;
-        let durable = Journaled::new(dying(at), run.clone());
+        let (store, dead) = dying(&journal, at, dies);
+        let durable = Journaled::new(store, run.clone());
         let workflow = make(&bench);
         tokio::select! {
             ended = workflow.carry_on(&new, &durable) => drop(ended),
