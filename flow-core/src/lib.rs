@@ -12,6 +12,7 @@ pub mod port;
 pub mod receipt;
 pub mod report;
 pub mod stage;
+pub mod steps;
 pub mod strategy;
 
 mod cancel;

@@ -22,6 +22,8 @@ use super::proc::{processes, signal_group};
 const KEPT: usize = 1024 * 1024;
 /// How long the streams may stay open after the program has ended: a daemon that it left behind may hold them for ever.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long a killed group may take to be gone: a process in the middle of a system call ends after it.
+const SETTLE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 /// How often a program is tried that somebody still seems to write to.
 const BUSY_ATTEMPTS: u32 = 50;
@@ -188,7 +190,12 @@ impl Group {
         signal_group(id, Signal::TERM).map_err(StepError::after_effect)?;
         let begun = clock.monotonic();
         while processes()?.iter().any(|process| process.group == id) {
-            if clock.monotonic().saturating_sub(begun) >= grace {
+            let waited = clock.monotonic().saturating_sub(begun);
+            if waited >= grace.saturating_add(SETTLE) {
+                return Err(
+                    StepError::in_doubt("the program is still running after it was killed").fact("group", id)
+                );
+            } else if waited >= grace {
                 signal_group(id, Signal::KILL).map_err(StepError::after_effect)?;
             }
             clock.sleep(POLL).await;

@@ -149,8 +149,10 @@ impl Client {
             None => None,
         };
         let belongs = |found: &Process| {
-            recorded.is_some_and(|leader| leader.pid == found.pid || leader.group == found.group)
-                || marked(found.pid, MARKER, &record.marker) == Some(true)
+            recorded.is_some_and(|leader| {
+                // Only in the group that it leads: any other may have strangers in it.
+                leader.pid == found.pid || (leader.pid == leader.group && leader.group == found.group)
+            }) || marked(found.pid, MARKER, &record.marker) == Some(true)
         };
         let members: Vec<Process> = all.iter().copied().filter(belongs).collect();
         let groups = members

@@ -13,9 +13,17 @@ use super::flights::Flight;
 #[derive(Debug)]
 pub(super) struct Download {
     body: Incoming,
+    end: End,
     connection: Option<(Connection, Arc<Endpoint>)>,
     tally: Arc<Tally>,
     _flight: Flight,
+}
+
+/// How far a body was read. A chunked one says only by its last frame that it has ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    Reached,
 }
 
 impl Download {
@@ -26,7 +34,7 @@ impl Download {
         tally: Arc<Tally>,
         flight: Flight,
     ) -> Self {
-        Self { body, connection: Some((connection, endpoint)), tally, _flight: flight }
+        Self { body, end: End::Open, connection: Some((connection, endpoint)), tally, _flight: flight }
     }
 }
 
@@ -39,9 +47,13 @@ impl Body for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if matches!(frame, Some(Err(_))) {
-            self.tally.broke_off();
-            self.connection = None;
+        match &frame {
+            Some(Ok(_)) => {}
+            None => self.end = End::Reached,
+            Some(Err(_)) => {
+                self.tally.broke_off();
+                self.connection = None;
+            }
         }
         Poll::Ready(frame)
     }
@@ -58,7 +70,7 @@ impl Body for Download {
 impl Drop for Download {
     fn drop(&mut self) {
         // Only a connection whose response was read to its end can carry another one.
-        if self.body.is_end_stream()
+        if (self.end == End::Reached || self.body.is_end_stream())
             && let Some((connection, endpoint)) = self.connection.take()
         {
             endpoint.keep(connection);

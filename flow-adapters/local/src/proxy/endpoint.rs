@@ -1,14 +1,17 @@
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
 
 use super::address::Address;
 use super::config::Limits;
@@ -47,7 +50,7 @@ impl Endpoint {
     pub(super) fn take_kept(&self, limits: &Limits) -> Option<Connection> {
         let mut kept = self.lock();
         while let Some((connection, since)) = kept.idle.pop() {
-            if since.elapsed() < limits.keep_upstream && connection.0.is_ready() {
+            if since.elapsed() < limits.keep_upstream && connection.sender.is_ready() {
                 return Some(connection);
             }
         }
@@ -56,14 +59,16 @@ impl Endpoint {
 
     pub(super) fn keep(&self, connection: Connection) {
         let mut kept = self.lock();
-        if !kept.retired && kept.idle.len() < KEPT_MAX && !connection.0.is_closed() {
+        if !kept.retired && kept.idle.len() < KEPT_MAX && !connection.sender.is_closed() {
             kept.idle.push((connection, Instant::now()));
         }
     }
 
     /// Closes the connections that were idle for too long.
     pub(super) fn prune(&self, keep: Duration) {
-        self.lock().idle.retain(|(connection, since)| since.elapsed() < keep && !connection.0.is_closed());
+        self.lock()
+            .idle
+            .retain(|(connection, since)| since.elapsed() < keep && !connection.sender.is_closed());
     }
 
     /// Closes every idle connection and keeps no further one: a process that is asked to end must not wait for us.
@@ -87,7 +92,10 @@ pub(super) struct Shape {
 
 /// A connection to an upstream. Dropping it closes the connection.
 #[derive(Debug)]
-pub(super) struct Connection(http1::SendRequest<Upload>);
+pub(super) struct Connection {
+    sender: http1::SendRequest<Upload>,
+    driver: JoinHandle<()>,
+}
 
 impl Connection {
     pub(super) async fn over<S>(stream: S, shape: Shape) -> Result<Self, ConnectError>
@@ -100,16 +108,27 @@ impl Connection {
             .max_buf_size(shape.max_head_bytes)
             .handshake(TokioIo::new(stream))
             .await?;
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to an upstream ended early");
             }
         });
-        Ok(Self(sender))
+        Ok(Self { sender, driver })
     }
 
-    pub(super) async fn send(&mut self, request: Request<Upload>) -> hyper::Result<Response<Incoming>> {
-        self.0.send_request(request).await
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn send(&mut self, request: Request<Upload>) -> Result<Response<Incoming>, SendError> {
+        let mut response = pin!(self.sender.send_request(request));
+        // A request handed over at the very moment at which the connection ends can be left lying between the two, and
+        // as long as the sender lives nobody says so (hyper issue 4122). So the connection's end is watched as well.
+        tokio::select! {
+            biased;
+            response = &mut response => Ok(response?),
+            _ = &mut self.driver => match response.now_or_never() {
+                Some(response) => Ok(response?),
+                None => Err(SendError::LeftLying),
+            },
+        }
     }
 }
 
@@ -120,4 +139,13 @@ pub(super) enum ConnectError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Http(#[from] hyper::Error),
+}
+
+/// Why there was no response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error("the connection ended before the request was taken")]
+    LeftLying,
 }

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::body::Download;
 use super::config::Limits;
 use super::counts::Pending;
-use super::endpoint::{Connection, Endpoint, Upload};
+use super::endpoint::{Connection, Endpoint, SendError, Upload};
 use super::headers::{self, X_FLOW_VERSION};
 use super::switch::{Place, Switch};
 
@@ -134,7 +134,7 @@ enum Unanswered {
     #[error("no address of the version can be connected to: {0}")]
     Unreachable(String),
     #[error("the connection broke before the response: {0}")]
-    Broken(hyper::Error),
+    Broken(SendError),
     #[error("no response in time")]
     Late,
     #[error("the response switches protocols, which was not asked for")]

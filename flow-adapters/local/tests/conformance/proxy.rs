@@ -20,7 +20,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use user::{Load, User, get, raw};
-use world::{Upstream, WEB, World, config, free_port, routing};
+use world::{Upstream, WEB, World, config, free_address, routing};
 
 /// What the other tests start: this very program as a proxy or as an upstream.
 #[test]
@@ -133,12 +133,13 @@ async fn a_response_is_in_flight_until_its_last_byte() {
     let world = World::started().await;
     world.route(&[("old", 100, &[&old])]).await;
     let mut user = User::connect(world.listen).await;
-    let request = Request::get("/drip/10").header("host", "a").body(Full::default()).unwrap();
+    let request = Request::get("/drip").header("host", "a").body(Full::default()).unwrap();
     let response = user.0.send_request(request).await.unwrap();
     assert_eq!(world.in_flight(&old).await, 1, "the head has arrived, the body has not");
     world.route(&[("new", 100, &[&new])]).await;
     assert_eq!(world.in_flight(&old).await, 1, "still counted where it is no longer routed");
-    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "drip".repeat(10));
+    old.release().await;
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "firstlast");
     world.until_in_flight(&old, 0).await;
     let counted = world.router.in_flight(&WEB).await.unwrap();
     assert_eq!(counted.into_keys().collect::<Vec<_>>(), [new.address.as_str()]);
@@ -150,7 +151,7 @@ async fn a_user_who_goes_away_is_no_longer_in_flight_and_counts_as_unanswered() 
     let world = World::started().await;
     world.route(&[("slow", 100, &[&slow])]).await;
     let listen = world.listen;
-    let request = tokio::spawn(async move { get(listen, "/slow/60000").await.status });
+    let request = tokio::spawn(async move { get(listen, "/hold").await.status });
     world.until_in_flight(&slow, 1).await;
     request.abort();
     world.until_in_flight(&slow, 0).await;
@@ -163,12 +164,12 @@ async fn fifty_slow_requests_finish_where_they_began() {
     let world = World::started().await;
     world.route(&[("old", 100, &[&old])]).await;
     let listen = world.listen;
-    let slow: Vec<_> =
-        (0..50).map(|_| tokio::spawn(async move { get(listen, "/slow/1500").await })).collect();
+    let slow: Vec<_> = (0..50).map(|_| tokio::spawn(async move { get(listen, "/hold").await })).collect();
     world.until_in_flight(&old, 50).await;
     world.route(&[("new", 100, &[&new])]).await;
     assert_eq!(world.in_flight(&old).await, 50);
     assert_eq!(get(world.listen, "/").await.body, "new");
+    old.release().await;
     for request in slow {
         let seen = request.await.unwrap();
         assert_eq!((seen.status.as_u16(), seen.body.as_str()), (200, "old"));
@@ -203,12 +204,12 @@ async fn a_later_router_finds_the_proxy_that_runs() {
     let first = world.router.process().await.unwrap();
     assert_eq!(world.running(), Some(first.clone()));
 
-    let later = LocalRouter::new(config(world.directory.path(), world.listen.port())).unwrap();
+    let later = LocalRouter::new(config(world.directory.path(), world.listen)).unwrap();
     assert_eq!(later.routing(&WEB).await.unwrap(), routing(&[("1.0.0", 100, &[&upstream])]));
     assert_eq!(later.start(&world.permit).await.unwrap(), first);
     assert_eq!(get(world.listen, "/").await.body, "1.0.0");
 
-    let elsewhere = LocalRouter::new(config(world.directory.path(), free_port())).unwrap();
+    let elsewhere = LocalRouter::new(config(world.directory.path(), free_address())).unwrap();
     let error = elsewhere.start(&world.permit).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
 }
@@ -216,7 +217,7 @@ async fn a_later_router_finds_the_proxy_that_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn controllers_that_start_a_proxy_at_once_get_the_same_one() {
     let world = World::new(|_| {});
-    let other = LocalRouter::new(config(world.directory.path(), world.listen.port())).unwrap();
+    let other = LocalRouter::new(config(world.directory.path(), world.listen)).unwrap();
     let (one, two) = tokio::join!(world.router.start(&world.permit), other.start(&world.permit));
     assert_eq!(one.unwrap(), two.unwrap());
 }
@@ -230,9 +231,17 @@ async fn stopping_finishes_what_is_under_way_and_leaves_no_process() {
     let mut idle = User::connect(world.listen).await;
     idle.get("/").await.unwrap();
     let listen = world.listen;
-    let slow = tokio::spawn(async move { get(listen, "/slow/700").await });
+    let slow = tokio::spawn(async move { get(listen, "/hold").await });
     world.until_in_flight(&upstream, 1).await;
-    world.router.stop(&world.permit).await.unwrap();
+    let release = async {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while tokio::net::TcpStream::connect(listen).await.is_ok() {
+            assert!(Instant::now() < deadline, "a proxy that was asked to stop accepts on");
+        }
+        assert!(world.is_locked(), "it waits for the request under way");
+        upstream.release().await;
+    };
+    tokio::join!(async { world.router.stop(&world.permit).await.unwrap() }, release);
     assert_eq!(slow.await.unwrap().body, "1.0.0");
     let state = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
@@ -279,7 +288,7 @@ async fn a_start_that_cannot_succeed_says_why() {
 
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("state"), "a file").unwrap();
-    let router = LocalRouter::new(config(directory.path(), free_port())).unwrap();
+    let router = LocalRouter::new(config(directory.path(), free_address())).unwrap();
     assert!(router.start(&flow_testkit::permit()).await.unwrap_err().kind().is_rejection());
 }
 
@@ -458,7 +467,7 @@ async fn every_way_of_answering_badly_is_a_failure_of_the_version() {
         World::started_with(|config| config.proxy.limits.response_timeout = Duration::from_millis(300)).await;
     world.route(&[("1.0.0", 100, &[&upstream])]).await;
     for (path, status, failures) in
-        [("/status/404", 404, 0), ("/status/500", 500, 1), ("/slow/5000", 504, 2), ("/", 200, 2)]
+        [("/status/404", 404, 0), ("/status/500", 500, 1), ("/hold", 504, 2), ("/", 200, 2)]
     {
         assert_eq!(get(world.listen, path).await.status, status, "{path}");
         assert_eq!(world.sample("1.0.0").await.1, failures, "{path}");
@@ -503,7 +512,7 @@ async fn requests_whose_end_or_size_is_unclear_do_not_reach_a_version() {
 
 #[test]
 fn all_that_is_wrong_with_a_configuration_is_reported_at_once() {
-    let mut bad = config(Path::new("relative"), 0);
+    let mut bad = config(Path::new("relative"), ([127, 0, 0, 1], 0).into());
     bad.program = "program".into();
     bad.start_timeout = Duration::ZERO;
     bad.proxy.limits.max_connections = 0;
@@ -523,7 +532,7 @@ fn all_that_is_wrong_with_a_configuration_is_reported_at_once() {
     ] {
         assert!(text.contains(field), "{field} in {text}");
     }
-    let long = config(Path::new(&format!("/{}", "a".repeat(100))), 8080);
+    let long = config(Path::new(&format!("/{}", "a".repeat(100))), free_address());
     assert!(LocalRouter::new(long).unwrap_err().to_string().contains("`proxy.state_dir`: is too long"));
 }
 

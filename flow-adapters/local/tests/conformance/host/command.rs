@@ -132,6 +132,23 @@ async fn a_cancelled_command_is_ended_with_all_its_children() {
 }
 
 #[tokio::test]
+async fn a_command_and_its_children_are_asked_to_end_before_they_are_made_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let host =
+        open(HostConfig { grace: Duration::from_secs(60), ..HostConfig::new(directory.path()) }).unwrap();
+    let permit = permit();
+    let polite = shell(
+        "sh -c 'trap \"echo yes > asked; exit\" TERM; echo 1 > ready; while :; do sleep 0.05; done' & wait",
+    );
+    let (result, ()) = tokio::join!(host.run(&permit, &polite), async {
+        until("the child runs", || directory.path().join("ready").exists()).await;
+        permit.cancel().cancel();
+    });
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(fs::read_to_string(directory.path().join("asked")).unwrap(), "yes\n");
+}
+
+#[tokio::test]
 async fn a_dropped_command_is_ended_with_all_its_children() {
     let (directory, host) = host();
     let (permit, command) = (permit(), stubborn_family());

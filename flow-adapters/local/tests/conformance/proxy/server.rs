@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// What every connection of the server knows.
@@ -14,6 +14,7 @@ struct Server {
     keeps: Option<Duration>,
     open: AtomicU64,
     accepted: AtomicU64,
+    released: (Mutex<bool>, Condvar),
 }
 
 /// `how` is `VERSION`, to close after every response, or `VERSION/IDLE_MS`.
@@ -27,8 +28,13 @@ pub(super) fn run(how: &str, address: &str) {
         Some((version, idle)) => (version, Some(Duration::from_millis(idle.parse().unwrap()))),
         None => (how, None),
     };
-    let counts = (AtomicU64::new(0), AtomicU64::new(0));
-    let server = Arc::new(Server { version: version.to_owned(), keeps, open: counts.0, accepted: counts.1 });
+    let server = Arc::new(Server {
+        version: version.to_owned(),
+        keeps,
+        open: AtomicU64::default(),
+        accepted: AtomicU64::default(),
+        released: Default::default(),
+    });
     if let Some(path) = address.strip_prefix("unix:") {
         for stream in UnixListener::bind(path).unwrap().incoming().map(Result::unwrap) {
             server.accept(move |server| server.converse(&stream, &stream, || stream.set_read_timeout(keeps)));
@@ -42,6 +48,17 @@ pub(super) fn run(how: &str, address: &str) {
 }
 
 impl Server {
+    /// Holds a response back until somebody asks for `/release`.
+    fn wait(&self) {
+        let (released, changed) = &self.released;
+        drop(changed.wait_while(released.lock().unwrap(), |released| !*released).unwrap());
+    }
+
+    fn release(&self) {
+        *self.released.0.lock().unwrap() = true;
+        self.released.1.notify_all();
+    }
+
     fn accept(self: &Arc<Self>, converse: impl FnOnce(&Self) -> Option<()> + Send + 'static) {
         self.open.fetch_add(1, Ordering::SeqCst);
         self.accepted.fetch_add(1, Ordering::SeqCst);
@@ -74,7 +91,8 @@ impl Server {
             let mut extra = "";
             let mut body = self.version.clone();
             match what {
-                "slow" => std::thread::sleep(Duration::from_millis(number?)),
+                "hold" => self.wait(),
+                "release" => self.release(),
                 "status" => status = number?,
                 "length" => body = length.to_string(),
                 "open" => body = self.open.load(Ordering::SeqCst).to_string(),
@@ -88,12 +106,13 @@ impl Server {
                     return None;
                 }
                 "drip" => {
-                    writer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").ok()?;
-                    for _ in 0..number? {
-                        writer.write_all(b"4\r\ndrip\r\n").ok()?;
-                        std::thread::sleep(Duration::from_millis(50));
-                    }
-                    writer.write_all(b"0\r\n\r\n").ok()?;
+                    writer
+                        .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+                        .ok()?;
+                    self.wait();
+                    writer.write_all(b"4\r\nlast\r\n0\r\n\r\n").ok()?;
+                    self.keeps?;
+                    idles().ok()?;
                     continue;
                 }
                 _ => {}

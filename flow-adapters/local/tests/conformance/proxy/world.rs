@@ -1,7 +1,7 @@
 //! A proxy and its upstreams, each a process of its own.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,7 @@ use flow_local::proxy::{LocalRouter, ProxyConfig, ProxyProcess, RouterConfig, se
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::server;
+use super::user::get;
 
 const ROLE: &str = "FLOW_TEST_PROXY_ROLE";
 const ARGS: [&str; 4] = ["--exact", "proxy::process", "--ignored", "--nocapture"];
@@ -60,7 +61,7 @@ impl World {
 
     pub(crate) fn new(change: impl FnOnce(&mut RouterConfig)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut config = config(directory.path(), free_port());
+        let mut config = config(directory.path(), free_address());
         change(&mut config);
         let listen = config.proxy.listen;
         Self { directory, router: LocalRouter::new(config).unwrap(), listen, permit: flow_testkit::permit() }
@@ -125,8 +126,9 @@ impl Drop for World {
     }
 }
 
-pub(crate) fn config(directory: &Path, port: u16) -> RouterConfig {
-    let proxy = ProxyConfig::on_loopback(WEB, directory.join("state"), port);
+pub(crate) fn config(directory: &Path, listen: SocketAddr) -> RouterConfig {
+    let mut proxy = ProxyConfig::on_loopback(WEB, directory.join("state"), listen.port());
+    proxy.listen = listen;
     let mut config = RouterConfig::new(proxy, std::env::current_exe().unwrap(), ARGS);
     config.env.insert(ROLE.into(), "proxy".into());
     config.start_timeout = Duration::from_secs(30);
@@ -148,7 +150,7 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) fn start(how: &str) -> Self {
-        Self::start_at(how, format!("127.0.0.1:{}", free_port()))
+        Self::start_at(how, free_address().to_string())
     }
 
     pub(crate) fn start_at(how: &str, address: String) -> Self {
@@ -176,6 +178,11 @@ impl Upstream {
         }
     }
 
+    /// Ends all waiting at `/hold` and `/drip`, now and later.
+    pub(crate) async fn release(&self) {
+        get(self.address.parse().unwrap(), "/release").await;
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -189,14 +196,12 @@ impl Drop for Upstream {
     }
 }
 
-/// A port below the ephemeral range that nobody listens on and no other test of this process got.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = u16::try_from(std::process::id() % 11_000).unwrap();
-    loop {
-        let port = 20_000 + (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+/// An address that no other test has, in this process or in another: the port is counted, and the host is the process's
+/// own out of the sixteen million of the loopback network.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let port = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(port < 32_768, "the ports below the ephemeral range are used up");
+    SocketAddr::from(([127, a.wrapping_add(1), b, c], port))
 }
