@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn all_traffic_is_switched_at_once_and_only_when_every_instance_is_ready() {
-        let mut view = Sketch::of(4).old(4).new(3).view();
+        let mut view = Sketch::of(4).old(4).fresh(3).view();
         view.history.push(launched(4));
         assert_eq!(strategy().decide(&view), Move::Launch { count: 1 });
-        let mut view = Sketch::of(4).old(4).new(4).view();
+        let mut view = Sketch::of(4).old(4).fresh(4).view();
         view.history.push(launched(4));
         assert_eq!(strategy().decide(&view), switch());
     }
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn an_approval_is_asked_for_once_and_health_is_looked_at_again_after_it() {
         let strategy = BlueGreen { approval: Some(name!("release")), ..strategy() };
-        let mut view = Sketch::of(1).old(1).new(1).view();
+        let mut view = Sketch::of(1).old(1).fresh(1).view();
         assert_eq!(strategy.decide(&view), ask("release"));
         view.history.push(Past { made: ask("release"), judgement: None });
         assert_eq!(strategy.decide(&view), switch());
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn after_the_switch_it_bakes_judges_keeps_the_old_colour_warm_and_is_done() {
         let silence = OnSilence::Wait { times: 1 };
-        let mut view = Sketch::of(2).old(2).new(2).share(100).gated(gate(silence, silence)).view();
+        let mut view = Sketch::of(2).old(2).fresh(2).share(100).gated(gate(silence, silence)).view();
         view.history.push(shifted(&view.weights));
         let mut moves = Vec::new();
         while moves.last() != Some(&Move::Done) && moves.len() < 10 {
@@ -149,14 +149,14 @@ mod tests {
 
     #[test]
     fn a_failed_judgement_aborts_with_its_reason() {
-        let mut view = Sketch::of(1).old(1).new(1).share(100).view();
+        let mut view = Sketch::of(1).old(1).fresh(1).share(100).view();
         view.history.extend([shifted(&view.weights), said(Verdict::Fail)]);
         assert_eq!(strategy().decide(&view), Move::Abort { reason: "the gate said Fail".to_owned() });
     }
 
     #[test]
     fn the_version_that_already_serves_is_done_at_once() {
-        let mut view = Sketch::of(3).new(3).share(100).view();
+        let mut view = Sketch::of(3).fresh(3).share(100).view();
         view.old = Some(view.new.clone());
         assert_eq!(strategy().decide(&view), Move::Done);
         view.instances.truncate(2);
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_broken_old_colour_does_not_block_its_replacement() {
-        let mut view = Sketch::of(2).old(2).new(2).view();
+        let mut view = Sketch::of(2).old(2).fresh(2).view();
         for seen in view.instances.iter_mut().filter(|seen| seen.version == name!("v1")) {
             seen.healthy = false;
         }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_dead_instance_is_taken_out_of_the_traffic_then_retired_then_replaced() {
-        let mut view = Sketch::of(2).old(2).new(1).dead(1).share(100).view();
+        let mut view = Sketch::of(2).old(2).fresh(1).dead(1).share(100).view();
         view.history.extend([launched(2), shifted(&view.weights)]);
         let dead = name!("v2-1");
         for seen in view.instances.iter_mut().filter(|seen| seen.version == name!("v2")) {

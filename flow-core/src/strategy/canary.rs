@@ -116,13 +116,13 @@ mod tests {
     fn a_step_launches_just_the_instances_that_carry_its_share() {
         let strategy = canary(&[5, 50, 100]);
         assert_eq!(strategy.decide(&gated(Sketch::of(10).old(10))), Move::Launch { count: 1 });
-        assert_eq!(strategy.decide(&gated(Sketch::of(10).old(10).new(1))), split(5));
+        assert_eq!(strategy.decide(&gated(Sketch::of(10).old(10).fresh(1))), split(5));
     }
 
     #[test]
     fn there_is_no_next_step_without_a_pass() {
         let strategy = canary(&[5, 50, 100]);
-        let mut view = gated(Sketch::of(10).old(10).new(1).share(5));
+        let mut view = gated(Sketch::of(10).old(10).fresh(1).share(5));
         view.history.extend([launched(1), shifted(&view.weights)]);
         assert_eq!(strategy.decide(&view), Move::Bake { duration: baked() });
         view.history.push(waited());
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn at_the_last_step_the_old_fleet_is_kept_warm() {
         let strategy = canary(&[50, 100]);
-        let mut view = gated(Sketch::of(1).old(1).new(1).share(100));
+        let mut view = gated(Sketch::of(1).old(1).fresh(1).share(100));
         view.history.extend([launched(1), shifted(&view.weights), waited(), said(Verdict::Pass)]);
         let Move::Retire { instances, when } = strategy.decide(&view) else { panic!("the old one stands") };
         assert_eq!((instances, when), (vec![name!("v1-0")], crate::strategy::RetireWhen::KeepWarm));
@@ -150,16 +150,16 @@ mod tests {
             seen.healthy = false;
         }
         assert_eq!(strategy.decide(&view), Move::Launch { count: 4 });
-        assert_eq!(strategy.decide(&gated(Sketch::of(4).new(4))), split(100));
+        assert_eq!(strategy.decide(&gated(Sketch::of(4).fresh(4))), split(100));
     }
 
     #[test]
     fn after_a_withdrawal_the_same_step_is_taken_again() {
         let strategy = canary(&[5, 50, 100]);
-        let five = gated(Sketch::of(10).old(10).new(1).share(5));
+        let five = gated(Sketch::of(10).old(10).fresh(1).share(5));
         let mut view = gated(Sketch::of(10).old(10));
         let passed = [launched(1), shifted(&five.weights), waited(), said(Verdict::Pass), launched(4)];
-        let fifty = gated(Sketch::of(10).old(10).new(5).share(50));
+        let fifty = gated(Sketch::of(10).old(10).fresh(5).share(50));
         view.history.extend(passed);
         view.history.extend([shifted(&fifty.weights), shifted(&view.weights)]);
         let patient = Canary { relaunches: 5, ..strategy.clone() };

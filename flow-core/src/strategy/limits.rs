@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn more_failed_instances_than_may_be_replaced_end_the_rollout() {
-        let mut view = Sketch::of(4).old(4).new(2).view();
+        let mut view = Sketch::of(4).old(4).fresh(2).view();
         view.history.push(launched(3));
         assert_eq!(given_up(&view, 1), None);
         view.history.push(launched(1));
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn weights_that_somebody_else_moved_end_the_rollout() {
-        let mut view = Sketch::of(1).old(1).new(1).share(10).view();
+        let mut view = Sketch::of(1).old(1).fresh(1).share(10).view();
         view.history.push(shifted(&view.weights));
         assert_eq!(given_up(&view, 0), None);
         view.weights = Weights::all_to(name!("v1"));
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn no_shift_sends_traffic_to_a_version_without_a_healthy_instance() {
-        let view = Sketch::of(1).old(1).new(1).view();
+        let view = Sketch::of(1).old(1).fresh(1).view();
         let all = || Weights::all_to(view.new.clone());
         assert!(matches!(shift(&view, all(), Vec::new()), Move::Shift { .. }));
         assert!(matches!(shift(&view, all(), vec![name!("v2-0")]), Move::Abort { .. }));
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn no_shift_is_finer_than_the_router() {
-        let mut view = Sketch::of(1).old(1).new(1).view();
+        let mut view = Sketch::of(1).old(1).fresh(1).view();
         view.granularity = 10;
         let weights = Weights::new([(name!("v1"), 95), (name!("v2"), 5)]).expect("they sum to 100");
         assert!(matches!(shift(&view, weights, Vec::new()), Move::Abort { .. }));
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_shift_that_does_not_hold_is_not_made_for_ever() {
-        let mut view = Sketch::of(1).new(1).view();
+        let mut view = Sketch::of(1).fresh(1).view();
         let all = Weights::all_to(view.new.clone());
         view.history.extend([shifted(&all), shifted(&all)]);
         assert!(matches!(shift(&view, all.clone(), Vec::new()), Move::Shift { .. }));

@@ -101,7 +101,8 @@ impl Strategy for Rolling {
 struct Fleet<'a> {
     rolling: &'a Rolling,
     view: &'a RolloutView,
-    /// The healthy old instances of versions that have traffic by right, those that get some now first.
+    /// The healthy old instances of versions that have traffic by right and are not on their way out, those that get
+    /// some now first.
     old: Vec<&'a Seen>,
     /// How many of them get traffic.
     old_serving: u32,
@@ -113,7 +114,8 @@ impl<'a> Fleet<'a> {
     fn of(rolling: &'a Rolling, view: &'a RolloutView) -> Self {
         let by_right =
             |seen: &&Seen| view.weights.share(&seen.version) > 0 || view.old.as_ref() == Some(&seen.version);
-        let mut old: Vec<&Seen> = view.replaced().filter(|seen| seen.healthy).filter(by_right).collect();
+        let useful = view.replaced().filter(|seen| seen.healthy && !view.is_retired(&seen.id));
+        let mut old: Vec<&Seen> = useful.filter(by_right).collect();
         old.sort_by_key(|seen| !seen.routed);
         let old_serving = count(old.iter().filter(|seen| seen.routed));
         let (new_ready, new_serving) = (view.ready(&view.new), view.serving(&view.new));
@@ -260,14 +262,14 @@ mod tests {
     #[test]
     fn a_batch_is_launched_on_top_and_takes_over_from_as_many_old_ones() {
         assert_eq!(rolling(1, 0).decide(&Sketch::of(4).old(4).view()), Move::Launch { count: 1 });
-        let mut view = Sketch::of(4).old(4).new(1).view();
+        let mut view = Sketch::of(4).old(4).fresh(1).view();
         view.history.push(launched(1));
         assert_eq!(rolling(1, 0).decide(&view), split(75, 25, &["v1-3"]));
     }
 
     #[test]
     fn replaced_instances_stand_until_the_judgement_and_then_go_at_once() {
-        let mut view = Sketch::of(4).old(4).new(1).share(25).view();
+        let mut view = Sketch::of(4).old(4).fresh(1).share(25).view();
         view.instances
             .iter_mut()
             .filter(|seen| seen.id == name!("v1-3"))
@@ -298,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_failed_judgement_aborts_with_its_reason() {
-        let mut view = Sketch::of(4).old(4).new(1).share(25).view();
+        let mut view = Sketch::of(4).old(4).fresh(1).share(25).view();
         view.history.extend([launched(1), shifted(&view.weights), said(Verdict::Fail)]);
         assert_eq!(rolling(1, 0).decide(&view), Move::Abort { reason: "the gate said Fail".to_owned() });
     }
@@ -306,14 +308,14 @@ mod tests {
     #[test]
     fn a_first_deployment_launches_the_whole_fleet() {
         assert_eq!(rolling(1, 0).decide(&Sketch::of(4).view()), Move::Launch { count: 4 });
-        let mut view = Sketch::of(4).new(4).view();
+        let mut view = Sketch::of(4).fresh(4).view();
         view.history.push(launched(4));
         assert_eq!(rolling(1, 0).decide(&view), split(0, 100, &[]));
     }
 
     #[test]
     fn a_fleet_of_the_same_version_that_lacks_instances_gets_them_first() {
-        let mut view = Sketch::of(4).new(3).share(100).view();
+        let mut view = Sketch::of(4).fresh(3).share(100).view();
         view.old = Some(view.new.clone());
         assert_eq!(rolling(1, 0).decide(&view), Move::Launch { count: 1 });
     }
@@ -330,7 +332,7 @@ mod tests {
 
     #[test]
     fn the_version_that_already_serves_is_done_at_once() {
-        let mut view = Sketch::of(3).new(3).share(100).view();
+        let mut view = Sketch::of(3).fresh(3).share(100).view();
         view.old = Some(view.new.clone());
         assert_eq!(rolling(1, 0).decide(&view), Move::Done);
     }

@@ -64,7 +64,6 @@ fn part(version: &Name, count: u32, steps: u64, total: u64) -> Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name;
 
     fn weights(counts: &[(&'static str, u32)], granularity: u8) -> Option<Vec<u8>> {
         let named: Vec<_> =

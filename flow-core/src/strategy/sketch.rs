@@ -28,7 +28,7 @@ impl Sketch {
     }
 
     /// Healthy new instances, with traffic once the new version has a share.
-    pub(super) fn new(self, new: u32) -> Self {
+    pub(super) fn fresh(self, new: u32) -> Self {
         Self { new, ..self }
     }
 

@@ -56,6 +56,7 @@ pub(crate) fn roll_out(scenario: &Scenario, strategy: &dyn Strategy, rules: &Rul
         let held = is_determined(strategy, &view, &made)
             .and_then(|()| listens_to_the_gate(&view, &made, scenario.patience()))
             .and_then(|()| stops_for_foreign_weights(&view, &made))
+            .and_then(|()| leaves_what_is_dead(&view, &made))
             .and_then(|()| check_move(&view, &made, rules))
             .and_then(|()| terminates(moves.len(), rules));
         held.map_err(|broken| described(&broken, &moves, &view))?;
@@ -132,6 +133,17 @@ fn stops_for_foreign_weights(view: &RolloutView, made: &Move) -> Held {
     must(!moved || matches!(made, Move::Abort { .. }), "foreign weights are overruled")
 }
 
+/// Traffic for dead new instances moves before anything else happens, as long as there is somewhere to move it to.
+fn leaves_what_is_dead(view: &RolloutView, made: &Move) -> Held {
+    let stranded = view.weights.share(&view.new) > 0 && view.ready(&view.new) == 0;
+    let dead = view.instances.iter().any(|seen| seen.version == view.new && seen.routed && !seen.healthy);
+    let refuge = view.instances.iter().filter(|seen| seen.healthy && !is_parting(view, &seen.id));
+    let refuge =
+        refuge.into_iter().any(|seen| seen.version == view.new || view.old.as_ref() == Some(&seen.version));
+    let moves = matches!(made, Move::Shift { .. } | Move::Abort { .. });
+    must(!((stranded || dead) && refuge) || moves, "dead new instances keep their traffic")
+}
+
 fn launches_within_bounds(view: &RolloutView, count: u32, rules: &Rules) -> Held {
     let total = view.instances.len() as u32 + count;
     must(count > 0, "a launch of nothing")?;
@@ -156,7 +168,12 @@ fn only_healthy_versions_get_traffic(view: &RolloutView, weights: &Weights, leav
         "traffic for a version without a healthy instance",
     )?;
     let known = |version: &Name| *version == view.new || view.old.as_ref() == Some(version);
-    must(weights.iter().all(|(version, _)| known(version)), "traffic for a version that never served")
+    must(weights.iter().all(|(version, _)| known(version)), "traffic for a version that never served")?;
+    let parting = view.replaced().filter(|seen| is_parting(view, &seen.id));
+    must(
+        !parting.into_iter().any(|seen| stays(seen, weights, leaving)),
+        "traffic for an instance that was told to stop",
+    )
 }
 
 fn capacity_stays(view: &RolloutView, rules: &Rules, serves_after: impl Fn(&Seen) -> bool) -> Held {
@@ -245,6 +262,14 @@ fn passed(view: &RolloutView) -> bool {
 fn is_emergency(view: &RolloutView) -> bool {
     let stranded = view.weights.iter().any(|(version, _)| view.ready(version) == 0);
     stranded || view.instances.iter().any(|seen| seen.version == view.new && seen.routed && !seen.healthy)
+}
+
+/// Whether the instance was told to stop at once.
+fn is_parting(view: &RolloutView, id: &Name) -> bool {
+    view.history.iter().any(|past| match &past.made {
+        Move::Retire { instances, when: RetireWhen::Now } => instances.contains(id),
+        _ => false,
+    })
 }
 
 fn stays(seen: &Seen, weights: &Weights, leaving: &[Name]) -> bool {

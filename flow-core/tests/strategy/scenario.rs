@@ -144,6 +144,7 @@ fn fault(size: u32) -> impl Strategy<Value = Fault> {
         1 => Just(Fault::AllOldDie),
         1 => Just(Fault::OldHeals),
         1 => at.prop_map(|at| Fault::Unrouted { at }),
+        2 => Just(Fault::StopFails),
         1 => Just(Fault::ForeignWeights),
     ]
 }

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Unrouted {
         at: usize,
     },
+    /// Of the instances that the move retires, one does not stop.
+    StopFails,
     /// Somebody else sends all traffic to the old version.
     ForeignWeights,
 }
@@ -139,7 +141,8 @@ impl World {
                 self.weights = weights.clone();
             }
             Move::Retire { instances, when: RetireWhen::Now } => {
-                self.processes.retain(|id, _| !instances.contains(id));
+                let stopped = instances.iter().skip(usize::from(matches!(fault, Fault::StopFails)));
+                stopped.for_each(|id| drop(self.processes.remove(id)));
             }
             Move::Judge => judgement = Some(self.judge()),
             Move::Retire { .. } | Move::Bake { .. } | Move::AwaitApproval { .. } => {}
@@ -171,7 +174,7 @@ impl World {
         let new = new_version();
         let is_new = |process: &Process| process.version == new;
         match fault {
-            Fault::Nothing | Fault::LaunchFails { .. } => {}
+            Fault::Nothing | Fault::LaunchFails { .. } | Fault::StopFails => {}
             Fault::NewDies { at, gone } => self.kill(at, gone, is_new),
             Fault::OldDies { at, gone } => self.kill(at, gone, |process| !is_new(process)),
             Fault::AllNewDie => self.set_health(false, is_new),
