@@ -1,0 +1,158 @@
+//! One run from plan to report: what a platform team's own tool does with the library.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use flow_core::durable::Journaled;
+use flow_core::plan::{Approvals, PlanError, ProposedPlan};
+use flow_core::report::Report;
+use flow_core::{Actor, BeginError, Digest, Environment, Name, RunId, Setting, Stopped, Workflow};
+use flow_journal::SqliteJournal;
+
+use crate::dying::{Death, DyingJournal};
+use crate::progress::Progress;
+use crate::release::{Checkout, Watch, workflow};
+use crate::world::{Place, World};
+
+/// How long a run rests after its owner was killed: short here, so that the example need not wait.
+const TTL: Duration = Duration::from_secs(2);
+
+/// What is to be deployed where, under which run.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    pub(crate) environment: Environment,
+    pub(crate) release: Name,
+    /// The artefacts that production names; empty elsewhere.
+    pub(crate) artifacts: Vec<Digest>,
+    pub(crate) watch: Watch,
+}
+
+impl Order {
+    pub(crate) fn run(&self) -> Result<RunId> {
+        Ok(RunId::new(format!("{}-{}", self.environment, self.release))?)
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    Completed(Report),
+    RolledBack(Report),
+    Parked(Report),
+    /// The plan was refused: nothing was changed.
+    Refused(PlanError),
+}
+
+impl Ended {
+    /// The exit code of a single run: 0 completed, 2 refused, 3 rolled back, 4 parked. Bad input and anything that keeps a
+    /// run from being carried out is 1.
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::Completed(_) => 0,
+            Self::Refused(_) => 2,
+            Self::RolledBack(_) => 3,
+            Self::Parked(_) => 4,
+        }
+    }
+
+    pub(crate) const fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Completed(report) | Self::RolledBack(report) | Self::Parked(report) => Some(report),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// Carries out runs of one world and writes their reports.
+pub(crate) struct Controller {
+    pub(crate) world: World,
+    pub(crate) reports: PathBuf,
+    pub(crate) death: Option<Death>,
+}
+
+impl Controller {
+    /// Plans, has the plan approved and carries it out.
+    pub(crate) async fn deploy(&self, order: &Order) -> Result<Ended> {
+        let place = self.world.place(order.environment);
+        let (setting, workflow) = self.prepare(&place, order).await?;
+        let proposed = match workflow.plan(&setting).await {
+            Ok(proposed) => proposed,
+            Err(refused) => return Ok(Ended::Refused(refused)),
+        };
+        let approvals = approve(&proposed, &setting)?;
+        let approved = proposed.approve(&approvals).map_err(|errors| anyhow!("{errors:?}"))?;
+        let durable = self.durable(order).await?;
+        let progress = Progress::watch(&setting, order);
+        let ended = workflow.run(approved, &durable).await;
+        progress.finish().await;
+        self.conclude(order, ended)
+    }
+
+    /// Takes a run up again that another process left.
+    pub(crate) async fn resume(&self, order: &Order) -> Result<Ended> {
+        let place = self.world.place(order.environment);
+        let (setting, workflow) = self.prepare(&place, order).await?;
+        let durable = self.durable(order).await?;
+        let progress = Progress::watch(&setting, order);
+        let ended = workflow.carry_on(&setting, &durable).await;
+        progress.finish().await;
+        self.conclude(order, ended)
+    }
+
+    async fn prepare(&self, place: &Place, order: &Order) -> Result<(Setting, Workflow)> {
+        let checkout = Checkout::of(&self.world, &order.release).await?;
+        let workflow = workflow(place, &checkout, order.watch)?;
+        let initiator = Actor::new("release-bot")?;
+        let mut setting =
+            Setting::new(flow_core::name!("shop"), order.environment, order.release.clone(), initiator);
+        setting.artifacts = order.artifacts.clone();
+        setting.clock = self.world.clock.clone();
+        setting.vault = Some(self.world.vault());
+        setting.evidence = Some(self.world.evidence());
+        Ok((setting, workflow))
+    }
+
+    async fn durable(&self, order: &Order) -> Result<Journaled<DyingJournal>> {
+        let store = SqliteJournal::open(self.world.journal()).await?;
+        let store = DyingJournal::new(store, self.death);
+        Ok(Journaled::new(Arc::new(store), order.run()?).ttl(TTL).patience(TTL * 5))
+    }
+
+    fn conclude(&self, order: &Order, ended: Result<Report, Stopped>) -> Result<Ended> {
+        let ended = match ended {
+            Ok(report) => Ended::Completed(report),
+            Err(Stopped::RolledBack { report, .. }) => Ended::RolledBack(report),
+            Err(Stopped::Parked { parked, .. }) => Ended::Parked(parked.report),
+            Err(Stopped::NotBegun(BeginError::Plan(refused))) => Ended::Refused(refused),
+            Err(other) => return Err(other).context(format!("run {}", order.run()?)),
+        };
+        if let Some(report) = ended.report() {
+            self.write(&order.run()?, report)?;
+        }
+        Ok(ended)
+    }
+
+    fn write(&self, run: &RunId, report: &Report) -> Result<()> {
+        let directory = self.directory(run);
+        std::fs::create_dir_all(&directory).with_context(|| format!("`{}`", directory.display()))?;
+        std::fs::write(directory.join("report.md"), report.to_markdown())?;
+        std::fs::write(directory.join("report.json"), serde_json::to_vec_pretty(&report.to_json())?)?;
+        Ok(())
+    }
+
+    /// Where the report of `run` stands.
+    pub(crate) fn directory(&self, run: &RunId) -> PathBuf {
+        self.reports.join(run.name().as_str())
+    }
+}
+
+/// The second pair of eyes that production asks for. In a real tool this is a person who has read the plan.
+fn approve(proposed: &ProposedPlan, setting: &Setting) -> Result<Approvals> {
+    if proposed.approvals == 0 {
+        return Ok(Approvals::none());
+    }
+    let expires = setting.clock.now().checked_add(Duration::from_secs(600))?;
+    Ok(Approvals::none().by(Actor::new("ann")?, proposed.hash, expires))
+}
