@@ -27,6 +27,7 @@ mod app_tests;
 mod controller;
 mod dying;
 mod infrastructure;
+mod load;
 mod progress;
 mod release;
 mod repository;

@@ -113,10 +113,10 @@ pub(crate) fn workflow(place: &Place, checkout: &Checkout, watch: Watch) -> Resu
         .processes(name!("web"), processes.clone())
         .traffic(name!("web"), router.clone())
         .database(database.clone());
-    let rollout = Work::rollout(BlueGreen { bake: BAKE, ..BlueGreen::default() }, place.service());
+    let rollout = |bake| Work::rollout(BlueGreen { bake, ..BlueGreen::default() }, place.service());
     let watched = match watch {
-        Watch::Gate => rollout.watched_by(router.clone(), thresholds()),
-        Watch::Nobody => rollout,
+        Watch::Gate => rollout(BAKE).watched_by(router.clone(), thresholds()),
+        Watch::Nobody => rollout(Duration::from_millis(100)),
     };
     Ok(Workflow {
         prepare: prepare(inspect),
