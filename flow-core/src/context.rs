@@ -161,6 +161,24 @@ impl<S: Stage> StepContext<S> {
         Ok(self)
     }
 
+    /// The same context after the earlier step `name` of the same stage left `receipt`.
+    ///
+    /// # Errors
+    /// Whatever the receipt's values have no JSON form for.
+    pub fn following(mut self, name: Name, receipt: &Receipt<S>) -> Result<Self, serde_json::Error> {
+        let receipt = serde_json::to_value(receipt)?;
+        let parts = Arc::make_mut(&mut self.inner);
+        Arc::make_mut(&mut parts.earlier).insert(name, receipt);
+        Ok(self)
+    }
+
+    /// The same context in a run that follows `plan`.
+    #[must_use]
+    pub fn planned(mut self, plan: Plan) -> Self {
+        Arc::make_mut(&mut self.inner).plan = Some(Arc::new(plan));
+        self
+    }
+
     /// The same context where `digests` are the artefacts that the plan names.
     #[must_use]
     pub fn naming(mut self, digests: Vec<Digest>) -> Self {

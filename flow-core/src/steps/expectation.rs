@@ -102,6 +102,12 @@ impl Expectation {
             &format!("{field}.status"),
             "must be an HTTP status",
         );
+        let contains = self.contains.as_deref() != Some("");
+        problems.check(
+            contains,
+            &format!("{field}.contains"),
+            "must not be empty: every body contains nothing",
+        );
         problems.check(!self.timeout.is_zero(), &format!("{field}.timeout"), "must be above 0");
     }
 }

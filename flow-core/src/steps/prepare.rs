@@ -239,7 +239,9 @@ impl Step<Prepare> for InspectEnvironment {
     async fn preview(&self, _cx: &StepContext<Prepare>) -> Result<Preview, StepError> {
         let mut problems = Problems::default();
         problems.check(!self.looks.is_empty(), "looks", "nothing to look at");
+        let mut labels = BTreeSet::new();
         for look in &self.looks {
+            problems.check(labels.insert(look.label()), &look.label(), "stands twice");
             if let Look::Probe(label, _, expectation) = look {
                 expectation.check(label.as_str(), &mut problems);
             }

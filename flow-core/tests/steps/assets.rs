@@ -1,0 +1,170 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use flow_core::port::{ProbeRequest, Prober};
+use flow_core::prelude::*;
+use flow_core::receipt::{AssetsFacts, BuildFacts};
+use flow_core::stage::{Assets, Build};
+use flow_core::steps::{CheckDomain, CheckReachability, PurgeCache, SiteFiles, UploadAssets};
+use flow_core::{Artifact, Digest, Outcome, StepContext};
+use flow_testkit::{context, permit};
+
+use crate::contract::{obeys, run};
+use crate::whole::Shop;
+use crate::world::{SITE, World};
+
+fn files(of: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
+    of.iter().map(|(path, content)| ((*path).to_owned(), content.as_bytes().to_vec())).collect()
+}
+
+/// A site that serves an old page; the new release changes it and adds a file.
+fn site() -> World {
+    let world = World::new();
+    world.state().served = files(&[("index.html", "old"), ("about us.html", "about")]);
+    let new = files(&[("index.html", "new"), ("about us.html", "about"), ("app.js", "code")]);
+    world.state().directories.insert("/dist".into(), new);
+    world
+}
+
+fn port(world: &World) -> Arc<World> {
+    Arc::new(world.clone())
+}
+
+fn upload(world: &World) -> UploadAssets {
+    UploadAssets::new(port(world), SiteFiles::Directory("/dist".into())).behind(port(world))
+}
+
+fn uploaded(paths: &[&str]) -> StepContext<Assets> {
+    let changed = paths.iter().map(|path| (*path).to_owned()).collect();
+    context().following(name!("upload-assets"), &Receipt::new().facts(AssetsFacts { changed })).unwrap()
+}
+
+async fn reader_gets(world: &World, path: &str) -> Vec<u8> {
+    let url = format!("{SITE}/{path}");
+    world.get(&ProbeRequest { url, timeout: std::time::Duration::from_secs(1) }).await.unwrap().body
+}
+
+#[tokio::test]
+async fn an_upload_names_what_changed_and_its_undo_serves_the_old_files() {
+    let world = site();
+    let receipt = obeys(&world, &upload(&world), &context()).await;
+    assert_eq!(receipt.facts.changed, ["app.js", "index.html"]);
+    assert_eq!(world.state().served["index.html"], b"new");
+}
+
+#[tokio::test]
+async fn after_an_undo_readers_get_the_old_page_past_the_cache() {
+    for finished in [true, false] {
+        let world = site();
+        let step = upload(&world);
+        let before = step.capture(&context()).await.unwrap();
+        let receipt = step.run(&context(), &permit(), &before).await.unwrap();
+        assert_eq!(reader_gets(&world, "index.html").await, b"new");
+        let outcome = if finished { Outcome::Finished(receipt) } else { Outcome::InDoubt(None) };
+        // The first attempt of the undo breaks after the files are back and before the cache is purged.
+        world.break_after(1);
+        step.roll_back(&context(), &permit(), &before, &outcome).await.unwrap_err();
+        assert!(world.broke());
+        step.roll_back(&context(), &permit(), &before, &outcome).await.unwrap();
+        assert_eq!(reader_gets(&world, "index.html").await, b"old");
+        assert_eq!(reader_gets(&world, "app.js").await, b"", "it was not there before");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_takes_the_directory_of_a_built_artefact() {
+    let world = site();
+    let step = UploadAssets::new(port(&world), SiteFiles::Artifact(name!("site")));
+    assert_eq!(run(&step, &context()).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!step.preview(&context()).await.unwrap().unknowns.is_empty());
+    let artifact = |path: &str| Artifact { digest: Digest::of(b"site"), path: PathBuf::from(path) };
+    let built = |path: &str| {
+        let artifacts = [(name!("site"), artifact(path))].into();
+        Receipt::<Build>::new().facts(BuildFacts { commit: None, artifacts })
+    };
+    let cx = context::<Assets>().after(name!("build"), &built("/dist")).unwrap();
+    assert_eq!(run(&step, &cx).await.unwrap().facts.changed, ["app.js", "index.html"]);
+    let two = cx.after(name!("build-again"), &built("/other")).unwrap();
+    assert_eq!(run(&step, &two).await.unwrap_err().kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_the_plans_any_more_is_refused() {
+    let mut shop = Shop::new();
+    shop.world.state().directories.insert("/dist".into(), files(&[("index.html", "approved")]));
+    shop.files = Some(SiteFiles::Directory("/dist".into()));
+    let plan = shop.plan().await;
+    let item = plan.item(flow_core::stage::StageName::Assets, &name!("upload-assets")).unwrap();
+    assert_eq!(item.preview.deploys.len(), 1, "production asks for evidence of it");
+    let cx = context::<Assets>().planned(plan);
+    shop.world.state().directories.insert("/dist".into(), files(&[("index.html", "edited")]));
+    assert_eq!(run(&upload(&shop.world), &cx).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(shop.world.changes().is_empty());
+}
+
+#[tokio::test]
+async fn an_empty_site_is_refused() {
+    let world = site();
+    world.state().directories.insert("/dist".into(), BTreeMap::new());
+    assert_eq!(run(&upload(&world), &context()).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn exactly_the_changed_paths_are_purged_and_purged_again_by_the_undo() {
+    let world = site();
+    let step = PurgeCache::new(port(&world));
+    obeys(&world, &step, &uploaded(&["app.js", "index.html"])).await;
+    assert!(world.changes().iter().all(|change| change == "purge app.js index.html"));
+
+    let quiet = site();
+    obeys(&quiet, &PurgeCache::new(port(&quiet)), &uploaded(&[])).await;
+    assert!(quiet.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_domain_that_is_not_as_it_must_be_fails() {
+    let world = site();
+    obeys(&world, &CheckDomain::new(port(&world)), &context()).await;
+    world.state().domain_broken = true;
+    let error = run(&CheckDomain::new(port(&world)), &context()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("the certificate has expired"));
+}
+
+fn reach(world: &World) -> CheckReachability {
+    CheckReachability::new(port(world), port(world), format!("{SITE}/"))
+}
+
+#[tokio::test]
+async fn every_changed_file_is_fetched_and_compared() {
+    let world = site();
+    let cx = uploaded(&["about us.html", "index.html"]);
+    let receipt = obeys(&world, &reach(&world), &cx).await;
+    assert_eq!(receipt.evidence[0].observed["fetched"], serde_json::json!(2));
+    assert!(world.state().asked.contains(&format!("{SITE}/about%20us.html")));
+
+    world.state().cache.insert("index.html".to_owned(), b"stale".to_vec());
+    let error = run(&reach(&world), &cx).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert_eq!(error.facts().collect::<Vec<_>>(), [("files", "index.html: another content")]);
+}
+
+#[tokio::test]
+async fn without_a_change_every_served_file_is_fetched_and_without_files_it_fails() {
+    let world = site();
+    let receipt = run(&reach(&world), &context()).await.unwrap();
+    assert_eq!(receipt.evidence[0].observed["fetched"], serde_json::json!(2));
+    world.state().served.clear();
+    assert_eq!(run(&reach(&world), &context()).await.unwrap_err().kind(), ErrorKind::Failed);
+    assert_eq!(run(&reach(&world), &uploaded(&["index.html"])).await.unwrap_err().kind(), ErrorKind::Failed);
+}
+
+#[tokio::test]
+async fn a_base_url_that_is_none_is_refused_by_the_plan() {
+    let world = site();
+    for base in ["shop.test", "https://shop.test/?a=b", ""] {
+        let step = CheckReachability::new(port(&world), port(&world), base);
+        assert_eq!(step.preview(&context()).await.unwrap_err().kind(), ErrorKind::Invalid, "{base}");
+    }
+}

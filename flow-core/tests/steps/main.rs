@@ -1,0 +1,15 @@
+//! The standard steps, over a strict world in memory: each alone, and all of them in one run.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod assets;
+mod build;
+mod contract;
+mod functions;
+mod migrate;
+mod monitoring;
+mod prepare;
+mod services;
+mod verify;
+mod whole;
+mod world;

@@ -1,0 +1,195 @@
+//! All standard steps in one workflow, through the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flow_core::durable::Journaled;
+use flow_core::journal::MemoryJournal;
+use flow_core::plan::{Approvals, Plan};
+use flow_core::port::{Command, ProbeRequest, Prober, Router, RuleSet};
+use flow_core::stage::{MonitoringActivity, Services};
+use flow_core::steps::{
+    ApplyAlertRules, BuildArtifacts, CheckFunctions, CheckJourney, ConfirmOrder, ConfirmRollbackPlan,
+    ConfirmScope, Expectation, FunctionCode, FunctionRelease, FunctionTest, HandOver, InspectEnvironment,
+    InstallDependencies, MeasurePerformance, PushImage, SiteFiles, TestNotification, VerifySource,
+    WriteConfiguration, WriteDocuments, function, migrations, site,
+};
+use flow_core::strategy::BlueGreen;
+use flow_core::{
+    Actor, Digest, Environment, Name, RunId, Service, Setting, Stopped, Weights, Work, Workflow, name,
+};
+use flow_testkit::fake::{FakeFleet, MemoryEvidence, MemoryVault, VirtualClock};
+use serde_json::json;
+
+use crate::world::{SITE, World, script};
+
+const APP: &str = "https://app.test/";
+
+/// A shop with two services, a database, a site and a function.
+pub(crate) struct Shop {
+    pub(crate) world: World,
+    pub(crate) fleet: FakeFleet,
+    /// Where the site's files come from, if not from the build.
+    pub(crate) files: Option<SiteFiles>,
+    vault: MemoryVault,
+    evidence: MemoryEvidence,
+}
+
+fn ann() -> Actor {
+    Actor::new("ann").unwrap()
+}
+
+impl Shop {
+    /// Release 1.0.0 is tagged, and nothing is deployed.
+    pub(crate) fn new() -> Self {
+        let shop = Self {
+            world: World::new(),
+            fleet: FakeFleet::new(),
+            files: None,
+            vault: MemoryVault::default(),
+            evidence: MemoryEvidence::default(),
+        };
+        shop.release("1.0.0", 1);
+        shop
+    }
+
+    /// Makes `version` the release that a build gives, with as many migrations.
+    fn release(&self, version: &str, migrations: u32) {
+        let content = |name: &str| format!("{name} {version}").into_bytes();
+        let mut state = self.world.state();
+        state.tags.insert(format!("v{version}"), Digest::of(version.as_bytes()).hex());
+        state.yields =
+            ["web", "db", "site", "resize"].map(|name| (Name::new(name).unwrap(), content(name))).into();
+        let built = format!("/releases/{}", Digest::of(&content("site")).hex());
+        state.directories.insert(built.into(), [("index.html".to_owned(), content("page"))].into());
+        state.answers.insert(Digest::of(&content("resize")), json!(version));
+        state.scripts = (1..=migrations).map(|number| script(&number.to_string())).collect();
+        drop(state);
+        self.world.page(APP, 200, "welcome", 5);
+    }
+
+    pub(crate) fn setting(&self, release: Name) -> Setting {
+        let mut setting = Setting::new(name!("shop"), Environment::Staging, release, ann());
+        setting.clock = Arc::new(VirtualClock::new());
+        setting.vault = Some(Arc::new(self.vault.clone()));
+        setting.evidence = Some(Arc::new(self.evidence.clone()));
+        setting
+    }
+
+    pub(crate) fn workflow(&self, release: &Name) -> Workflow {
+        let (world, fleet) = (Arc::new(self.world.clone()), Arc::new(self.fleet.clone()));
+        let app = || Expectation::of(APP).containing("welcome");
+        let inspect = InspectEnvironment::new()
+            .processes(name!("web"), fleet.clone())
+            .traffic(name!("web"), fleet.clone())
+            .database(world.clone())
+            .probe(name!("app"), world.clone(), app());
+        let files = self.files.clone().unwrap_or(SiteFiles::Artifact(name!("site")));
+        let resize = FunctionRelease {
+            name: name!("resize"),
+            code: FunctionCode::Artifact(name!("resize")),
+            triggers: [(name!("nightly"), "0 3 * * *".to_owned())].into(),
+            variables: [("RELEASE".to_owned(), release.to_string())].into(),
+            test: FunctionTest::new(json!({})).returning(json!(release)),
+        };
+        let rules = RuleSet { name: name!("shop"), rules: format!("groups: [{release}]") };
+        Workflow {
+            prepare: Work::step(ConfirmScope::new())
+                .then(inspect)
+                .then(ConfirmOrder::new())
+                .then(ConfirmRollbackPlan::new("call 555")),
+            build: Work::step(VerifySource::new(world.clone(), "v{release}"))
+                .then(BuildArtifacts::new(world.clone(), world.clone(), "v{release}"))
+                .then(WriteConfiguration::new(world.clone(), name!("shop.toml"), format!("v = {release}")))
+                .then(PushImage::new(
+                    world.clone(),
+                    world.clone(),
+                    "v{release}",
+                    "registry.test/shop:{release}",
+                )),
+            migrate: migrations(world.clone()),
+            assets: site(world.clone(), world.clone(), world.clone(), files, SITE),
+            services: Self::services(&world, &fleet, release),
+            functions: function(world.clone(), resize),
+            monitoring: Work::step(ApplyAlertRules::new(world.clone(), rules))
+                .then(TestNotification::new(world.clone(), "the pager"))
+                .without(MonitoringActivity::Logs, "files suffice")
+                .by(ann())
+                .without(MonitoringActivity::Apm, "no tracing yet")
+                .by(ann())
+                .without(MonitoringActivity::Dashboards, "none yet")
+                .by(ann()),
+            verify: Work::step(CheckFunctions::new(world.clone(), [app()]))
+                .then(MeasurePerformance::new(world.clone(), app()))
+                .then(CheckJourney::new(world.clone(), [app()]))
+                .then(WriteDocuments::new(world.clone(), name!("change.md")))
+                .then(HandOver::new(world, "Watch the queue.")),
+        }
+    }
+
+    fn services(world: &Arc<World>, fleet: &Arc<FakeFleet>, release: &Name) -> Work<Services> {
+        let clean = Command::new("clean", ["npm", "ci", release.as_str()]);
+        let install = InstallDependencies::new(world.clone(), Command::new("npm", ["ci", release.as_str()]))
+            .undone_by(clean);
+        let web = Service { needs: vec![name!("db")], ..Service::new(name!("web")) };
+        let rollout = |service| Work::rollout(BlueGreen::default(), service).on(fleet.clone(), fleet.clone());
+        Work::step(install).then_work(rollout(web)).then_work(rollout(Service::new(name!("db"))))
+    }
+
+    pub(crate) async fn plan(&self) -> Plan {
+        let release = name!("1.0.0");
+        Plan::clone(&*self.workflow(&release).plan(&self.setting(release)).await.unwrap())
+    }
+
+    async fn deploy(&self, release: Name) -> Result<flow_core::report::Report, Stopped> {
+        let journal = Journaled::new(Arc::new(MemoryJournal::new()), RunId::new(release.as_str()).unwrap());
+        let workflow = self.workflow(&release);
+        let approved =
+            workflow.plan(&self.setting(release)).await.unwrap().approve(&Approvals::none()).unwrap();
+        workflow.run(approved, &journal).await
+    }
+
+    async fn weights(&self) -> Weights {
+        self.fleet.routing(&name!("web")).await.unwrap().weights().unwrap()
+    }
+
+    async fn page(&self) -> String {
+        let url = format!("{SITE}/index.html");
+        let reply = self.world.get(&ProbeRequest { url, timeout: Duration::from_secs(1) }).await.unwrap();
+        String::from_utf8(reply.body).unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_standard_steps_carry_out_all_eight_stages() {
+    let shop = Shop::new();
+    shop.deploy(name!("1.0.0")).await.unwrap();
+    assert_eq!(shop.weights().await, Weights::all_to(name!("1.0.0")));
+    assert_eq!(shop.page().await, "page 1.0.0");
+    let state = shop.world.state();
+    assert_eq!(state.applied, [script("1")]);
+    assert_eq!(state.functions[&name!("resize")].state.live.as_deref(), Some("1"));
+    assert_eq!(state.rules[&name!("shop")].rules, "groups: [1.0.0]");
+    assert_eq!(state.documents[&name!("shop.toml")], b"v = 1.0.0");
+    let record = String::from_utf8(state.documents[&name!("change.md")].clone()).unwrap();
+    assert!(record.contains("- Service `web`: 1.0.0") && record.contains("- Function `resize`: version 1"));
+    let titles: Vec<&str> = state.messages.values().map(|message| message.title.as_str()).collect();
+    assert!(titles.contains(&"Deployed: shop 1.0.0 in staging"), "{titles:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_fails_its_verification_leaves_the_old_one_as_it_was() {
+    let shop = Shop::new();
+    shop.deploy(name!("1.0.0")).await.unwrap();
+    let before = shop.world.seen();
+    shop.release("1.1.0", 3);
+    // Well while stage 1 looks at the old version, and broken once the new one serves.
+    shop.world.pages(APP, [(200, "welcome", 5), (200, "welcome", 5), (200, "welcome", 5), (500, "", 5)]);
+    let stopped = shop.deploy(name!("1.1.0")).await.unwrap_err();
+    assert!(matches!(stopped, Stopped::RolledBack { .. }), "{stopped:?}");
+    assert!(shop.world.changes().contains(&"apply 3".to_owned()), "it failed late");
+    assert_eq!(shop.world.seen(), before);
+    assert_eq!(shop.weights().await, Weights::all_to(name!("1.0.0")));
+    assert_eq!(shop.page().await, "page 1.0.0", "past every cache");
+    assert_eq!(shop.evidence.all().len(), 1);
+}
