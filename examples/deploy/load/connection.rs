@@ -77,8 +77,7 @@ impl Connection {
             Some(kept) => kept,
             None => self.connect().await?,
         };
-        let request =
-            Request::get(path).header(HOST, self.address.to_string()).body(Empty::<Bytes>::new())?;
+        let request = Request::get(path).header(HOST, self.address.to_string()).body(Empty::<Bytes>::new())?;
         let response = sender.send_request(request).await?;
         let (head, body) = response.into_parts();
         body.collect().await?;

@@ -118,7 +118,8 @@ fn longest_gap(records: &[Record], took: Duration) -> Duration {
 
 /// The nearest-rank percentile of the durations.
 fn percentile(records: &[Record], percent: usize) -> Duration {
-    let mut durations: Vec<_> = records.iter().map(|record| record.end.saturating_sub(record.start)).collect();
+    let mut durations: Vec<_> =
+        records.iter().map(|record| record.end.saturating_sub(record.start)).collect();
     durations.sort_unstable();
     let rank = (durations.len() * percent).div_ceil(100);
     durations.get(rank.saturating_sub(1)).copied().unwrap_or_default()
@@ -146,8 +147,12 @@ mod tests {
 
     #[test]
     fn a_failed_request_does_not_end_a_gap_and_the_edges_count() {
-        let records =
-            [record(0, 10, 200, "1"), record(20, 30, 200, "1"), record(30, 60, 500, "2"), record(60, 80, 200, "2")];
+        let records = [
+            record(0, 10, 200, "1"),
+            record(20, 30, 200, "1"),
+            record(30, 60, 500, "2"),
+            record(60, 80, 200, "2"),
+        ];
         let report = LoadReport::of(&records, Duration::from_millis(90), 0);
         assert_eq!(report.longest_gap, Duration::from_millis(50));
         assert_eq!(LoadReport::of(&records[..1], Duration::from_millis(90), 0).longest_gap.as_millis(), 80);
@@ -161,7 +166,8 @@ mod tests {
         records.push(Record { reply: Reply::Unanswered("gone".to_owned()), ..record(7, 8, 200, "") });
         let report = LoadReport::of(&records, Duration::from_millis(10), 0);
         assert_eq!(report.all, Tally { sent: 4, failed: 2 });
-        let versions: Vec<_> = report.by_version.iter().map(|(name, tally)| (name.as_str(), *tally)).collect();
+        let versions: Vec<_> =
+            report.by_version.iter().map(|(name, tally)| (name.as_str(), *tally)).collect();
         let tally = |sent, failed| Tally { sent, failed };
         assert_eq!(versions, [("1", tally(2, 0)), ("2", tally(1, 1)), ("none", tally(1, 1))]);
         assert_eq!(report.by_status.keys().collect::<Vec<_>>(), ["200", "204", "301", "none"]);

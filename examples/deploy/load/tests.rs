@@ -22,7 +22,7 @@ struct Server {
 
 impl Server {
     fn start(act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = listen();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (seen, act) = (Arc::clone(&asked), Arc::new(act));
@@ -38,6 +38,10 @@ impl Server {
     fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+fn listen() -> TcpListener {
+    (20_000..32_000).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).unwrap()
 }
 
 fn converse(mut stream: &TcpStream, seen: &Mutex<Vec<String>>, act: &dyn Fn(usize, &str) -> Act) {
@@ -120,17 +124,16 @@ async fn a_request_without_a_whole_answer_is_a_failure_and_not_sent_again() {
 async fn a_connection_that_is_closed_between_two_requests_fails_nobody() {
     let server = Server::start(|_, _| Act::AnswerAndClose("200 OK"));
     // Slow enough for each close to arrive before the next request.
-    let load = Load::start(LoadPlan { per_second: 20, workers: 2, ..plan(server.address) });
-    until(&load, 10).await;
+    let load = Load::start(LoadPlan { per_second: 10, workers: 2, ..plan(server.address) });
+    until(&load, 6).await;
     let report = load.stop().await;
     assert_eq!((report.all.sent, report.all.failed), (server.asked().len() as u64, 0), "{report}");
 }
 
 #[tokio::test]
 async fn a_proxy_that_is_not_there_fails_every_request() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // No outgoing connection is ever given a port of this range, so it stays closed.
+    let address = listen().local_addr().unwrap();
     let load = Load::start(plan(address));
     until(&load, 20).await;
     let report = load.stop().await;
