@@ -204,7 +204,8 @@ pub trait Host: Send + Sync {
     /// Any kind where it still stands.
     async fn remove(&self, permit: &Permit, path: &HostPath) -> Result<(), StepError>;
 
-    /// Where the link points to, as written in it; none where there is no such link.
+    /// Where the link points to: relative to the root where that is below it, so that it reads as the
+    /// [`HostPath`] which [`link`](Host::link) was given, and as written otherwise. None where there is no such link.
     ///
     /// # Errors
     /// Any kind where it cannot be read.
