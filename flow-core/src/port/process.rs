@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use crate::permit::Permit;
 /// The id of an instance, given by whoever launches it: the same id launched twice is one instance.
 pub type InstanceId = Name;
 
-/// One process of a service: what to start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One process of a service: what to start. `Debug` shows the names of its environment and never the values, which may
+/// be secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LaunchSpec {
     /// The service that the instance belongs to.
@@ -34,6 +36,24 @@ pub struct LaunchSpec {
     pub directory: PathBuf,
     /// How its health is asked.
     pub health: HealthCheck,
+}
+
+impl fmt::Debug for LaunchSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Every field is named, so that a new one must be thought of here.
+        let Self { service, instance, version, digest, program, args, env, directory, health } = self;
+        f.debug_struct("LaunchSpec")
+            .field("service", service)
+            .field("instance", instance)
+            .field("version", version)
+            .field("digest", digest)
+            .field("program", program)
+            .field("args", args)
+            .field("env", &env.keys())
+            .field("directory", directory)
+            .field("health", health)
+            .finish()
+    }
 }
 
 /// How an instance's health is asked.
@@ -126,4 +146,29 @@ pub trait ProcessManager: Send + Sync {
         instance: &InstanceId,
         grace: Duration,
     ) -> Result<(), StepError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name;
+
+    #[test]
+    fn a_launch_shows_the_names_of_its_environment_and_no_value() {
+        let spec = LaunchSpec {
+            service: name!("web"),
+            instance: name!("web-1"),
+            version: name!("v1"),
+            digest: Digest::of(b"web"),
+            program: "/bin/web".into(),
+            args: vec!["--listen".to_owned()],
+            env: [("DATABASE_PASSWORD".to_owned(), "hunter2".to_owned())].into(),
+            directory: "/srv".into(),
+            health: HealthCheck { path: "/health".to_owned(), timeout: Duration::from_secs(1) },
+        };
+        for shown in [format!("{spec:?}"), format!("{spec:#?}")] {
+            assert!(shown.contains("DATABASE_PASSWORD") && shown.contains("--listen"), "{shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
 }
