@@ -565,6 +565,47 @@ async fn a_command_that_outlived_its_controller_is_ended_before_the_next_build()
     eventually("both processes ended", || !pids.iter().any(|pid| runs(*pid))).await;
 }
 
+/// What [`victims_build`] builds from: four files of one mebibyte.
+fn victims_tree(root: &Path) {
+    fs::create_dir(root.join("tree")).unwrap();
+    for number in 1..=4 {
+        fs::write(root.join(format!("tree/big-{number}")), big(number)).unwrap();
+    }
+}
+
+fn big(number: u8) -> Vec<u8> {
+    vec![b'0' + number; 1 << 20]
+}
+
+/// Builds again where a victim was killed, and holds what stands then to what stood before and to what was to be built.
+async fn build_over(root: &Path, what: &str) {
+    let releases = root.join("releases");
+    let standing: Vec<_> =
+        names(&releases).into_iter().map(|name| (listing(&releases.join(&name)), name)).collect();
+    let builder = builder(victims_build(root));
+    let version = victims_version(root);
+    let built = builder.build(&permit(), &version).await.unwrap();
+    for number in 1..=4 {
+        let content = fs::read(built.artifacts[&name!("app")].path.join(format!("big-{number}"))).unwrap();
+        assert!(content == big(number), "{what}");
+    }
+    assert_eq!(built.artifacts[&name!("one")].digest, Digest::of(&big(1)));
+    assert_eq!(names(&releases).len(), 2, "{what}");
+    for (before, name) in standing {
+        let after = listing(&releases.join(&name));
+        assert!(before.is_empty() || before == after, "{what}: `{name}` stood half");
+    }
+    // A command that outlives its controller may write while it is swept; then the next build sweeps the rest.
+    for number in 0..100 {
+        if scratch(&releases).is_empty() {
+            break;
+        }
+        let next = SourceVersion { commit: format!("{number:040}"), ..version.clone() };
+        builder.build(&permit(), &next).await.unwrap();
+    }
+    assert_eq!(scratch(&releases), [""; 0], "{what}");
+}
+
 #[tokio::test]
 async fn a_build_that_is_killed_half_way_leaves_no_half_artefact() {
     type Reached = fn(&Path) -> bool;
@@ -588,41 +629,11 @@ async fn a_build_that_is_killed_half_way_leaves_no_half_artefact() {
     ];
     for (what, reached) in reached {
         let root = directory();
-        fs::create_dir(root.path().join("tree")).unwrap();
-        for number in 1..=4 {
-            let content = vec![b'0' + number; 1 << 20];
-            fs::write(root.path().join(format!("tree/big-{number}")), content).unwrap();
-        }
+        victims_tree(root.path());
         let mut victim = start_victim("command::victim", root.path());
         eventually(what, || reached(root.path())).await;
         victim.kill().unwrap();
         victim.wait().unwrap();
-
-        let releases = root.path().join("releases");
-        let standing: Vec<_> =
-            names(&releases).into_iter().map(|name| (listing(&releases.join(&name)), name)).collect();
-        let builder = builder(victims_build(root.path()));
-        let version = victims_version(root.path());
-        let built = builder.build(&permit(), &version).await.unwrap();
-        for number in 1..=4 {
-            let content =
-                fs::read(built.artifacts[&name!("app")].path.join(format!("big-{number}"))).unwrap();
-            assert!(content == vec![b'0' + number; 1 << 20], "{what}");
-        }
-        assert_eq!(built.artifacts[&name!("one")].digest, Digest::of(&vec![b'1'; 1 << 20]));
-        assert_eq!(names(&releases).len(), 2, "{what}");
-        for (before, name) in standing {
-            let after = listing(&releases.join(&name));
-            assert!(before.is_empty() || before == after, "{what}: `{name}` stood half");
-        }
-        // A command that outlives its controller may write while it is swept; then the next build sweeps the rest.
-        for number in 0..100 {
-            if scratch(&releases).is_empty() {
-                break;
-            }
-            let next = SourceVersion { commit: format!("{number:040}"), ..version.clone() };
-            builder.build(&permit(), &next).await.unwrap();
-        }
-        assert_eq!(scratch(&releases), [""; 0], "{what}");
+        build_over(root.path(), what).await;
     }
 }

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -334,19 +335,16 @@ async fn a_tag_that_moved_between_resolving_and_checking_out_is_a_conflict() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
-#[tokio::test]
-async fn nothing_that_the_repository_names_is_run() {
-    let fixture = Fixture::tagged();
-    fixture.write(".gitattributes", "*.txt filter=evil diff=evil\n");
-    fixture.commit("v2");
-    let fired = fixture.path("fired");
-    let trap = |name: &str| {
-        let path = fixture.path(&format!("traps/{name}"));
-        let then = if matches!(name, "clean" | "smudge") { "cat" } else { "exit 1" };
-        script(&path, &format!("touch {}/{name}; {then}", fired.display()));
-        path.to_str().unwrap().to_owned()
-    };
-    fs::create_dir(&fired).unwrap();
+/// A trap of the fixture: a program that leaves its name in `fired` when it is run.
+fn trap(fixture: &Fixture, fired: &Path, name: &str) -> String {
+    let path = fixture.path(&format!("traps/{name}"));
+    let then = if matches!(name, "clean" | "smudge") { "cat" } else { "exit 1" };
+    script(&path, &format!("touch {}/{name}; {then}", fired.display()));
+    path.to_str().unwrap().to_owned()
+}
+
+/// Sets a trap at every place where a repository can name a program.
+fn set_traps(fixture: &Fixture, fired: &Path) {
     for hook in [
         "post-checkout",
         "post-index-change",
@@ -359,6 +357,7 @@ async fn nothing_that_the_repository_names_is_run() {
         let _ = fs::remove_file(&path);
         script(&path, &format!("touch {}/{hook}", fired.display()));
     }
+    let trap = |name| trap(fixture, fired, name);
     let settings = [
         ("core.fsmonitor", trap("fsmonitor")),
         ("filter.evil.clean", trap("clean")),
@@ -382,6 +381,16 @@ async fn nothing_that_the_repository_names_is_run() {
     for (name, value) in &settings {
         fixture.git(&["config", name, value]);
     }
+}
+
+#[tokio::test]
+async fn nothing_that_the_repository_names_is_run() {
+    let fixture = Fixture::tagged();
+    fixture.write(".gitattributes", "*.txt filter=evil diff=evil\n");
+    fixture.commit("v2");
+    let fired = fixture.path("fired");
+    fs::create_dir(&fired).unwrap();
+    set_traps(&fixture, &fired);
     // Make Git look at the files' contents.
     let now = std::time::SystemTime::now();
     let main = fs::File::options().write(true).open(fixture.repository().join("main.txt")).unwrap();
