@@ -1,6 +1,6 @@
 //! The engine over the memory store, with fakes: forward, back, over crashes.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod crash;
 mod golden;
