@@ -159,6 +159,8 @@ pub enum EmergencyState {
     Partly,
     /// It waits for somebody.
     Open,
+    /// There is nothing to do for it.
+    NotNeeded,
 }
 
 /// Something to check before a failed release is deployed again.

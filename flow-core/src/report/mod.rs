@@ -1,7 +1,7 @@
 //! The report of a run, from its journal alone.
 //!
 //! [`Report::of`] turns records into a [`Document`]: facts without a word of prose. What people read is made from the
-//! document and from one [`Language`](language::Language), so another language is one more table and nothing else.
+//! document and from one language, so another language is one more table and nothing else.
 
 mod advice;
 mod anomaly;

@@ -33,9 +33,9 @@ pub enum Status {
     UnderWay,
     /// It could not be undone and still stands.
     Standing,
-    /// Nobody can tell whether it stands.
+    /// Nobody can tell whether it is done.
     InDoubt,
-    /// It failed and left nothing behind.
+    /// It failed, or was given up.
     Failed,
 }
 

@@ -22,7 +22,7 @@ pub(super) fn suggestions(ledger: &Ledger<'_>, document: &Document) -> Vec<Sugge
     suggestions.extend(standing.map(|standing| Suggestion::Settle { standing }));
     suggestions.extend(kept_warm(ledger));
     suggestions.extend(of_gates(document));
-    suggestions.extend(of_anomalies(document));
+    suggestions.extend(of_anomalies(ledger, document));
     suggestions.extend(of_facts(ledger));
     let declared = document.declarations.iter().cloned();
     suggestions.extend(declared.map(|declared| Suggestion::Revisit { declared }));
@@ -49,8 +49,8 @@ fn kept_warm(ledger: &Ledger<'_>) -> Vec<Suggestion> {
     let mut stopped = Vec::new();
     for (stage, item) in running.plan.items() {
         let Some(warm) = handed(running, stage, item).and_then(|handed| handed.kept_warm) else { continue };
-        let undone = running.undo.as_ref().is_some_and(|_| running.mode != Mode::Held);
-        if warm.instances.is_empty() || undone {
+        // Going back, the replaced instances serve again.
+        if warm.instances.is_empty() || running.undo.is_some() {
             continue;
         }
         if is_retired(
@@ -88,14 +88,14 @@ fn of_gates(document: &Document) -> Vec<Suggestion> {
     suggestions
 }
 
-fn of_anomalies(document: &Document) -> Vec<Suggestion> {
+fn of_anomalies(ledger: &Ledger<'_>, document: &Document) -> Vec<Suggestion> {
     let mut retried = BTreeMap::new();
     let mut silent: BTreeMap<_, (Verdict, u32)> = BTreeMap::new();
     let (mut times, mut longest_ms) = (0, 0);
     for anomaly in &document.anomalies {
         match &anomaly.kind {
-            AnomalyKind::AttemptFailed { call, attempt, cause, .. } => {
-                retried.insert(call.clone(), (*attempt + 1, cause.clone()));
+            AnomalyKind::AttemptFailed { call, cause, .. } => {
+                retried.insert(call.clone(), (ledger.end_of(call).0, cause.clone()));
             }
             AnomalyKind::NotPassed { stage, step, judgement } if judgement.verdict != Verdict::Fail => {
                 let known = silent.entry((*stage, step.clone())).or_insert((judgement.verdict, 0));

@@ -13,11 +13,9 @@ use crate::stage::StageName;
 /// How `kind`, recorded at `index`, was handled.
 pub(super) fn handled(ledger: &Ledger<'_>, index: usize, kind: &AnomalyKind) -> Vec<Handling> {
     match kind {
-        AnomalyKind::AttemptFailed { call, .. } => {
-            let (attempts, end) = ledger.end_of(call);
-            vec![Handling::TriedAgain { attempts, end }]
-        }
+        AnomalyKind::AttemptFailed { call, .. } => tried_again(ledger, index, call).into_iter().collect(),
         AnomalyKind::CallFailed { call, end, .. } => failed_call(ledger, index, call, *end),
+        AnomalyKind::TakenOver { .. } if ledger.from(index + 1).is_empty() => Vec::new(),
         AnomalyKind::TakenOver { .. } => vec![Handling::WentOn],
         AnomalyKind::NotPassed { stage, step, .. } => judged(ledger, index, *stage, step),
         AnomalyKind::NotApproved { call, .. } => given_up(ledger, index, call.stage, &call.step),
@@ -34,17 +32,17 @@ fn failed_call(ledger: &Ledger<'_>, index: usize, call: &CallKey, end: End) -> V
     if end == End::Rejected {
         handled.push(Handling::NothingLeft);
     }
-    let again = ledger
-        .from(index + 1)
-        .iter()
-        .any(|record| matches!(&record.entry, Entry::Intended { key, .. } if key == call));
-    if again {
-        let (attempts, end) = ledger.end_of(call);
-        handled.push(Handling::TriedAgain { attempts, end });
-    }
+    handled.extend(tried_again(ledger, index, call));
     handled.extend(turned_back(ledger, index));
     handled.extend(undone(ledger, call.stage, &call.step));
     handled
+}
+
+fn tried_again(ledger: &Ledger<'_>, index: usize, call: &CallKey) -> Option<Handling> {
+    let again = |entry: &Entry| matches!(entry, Entry::Intended { key, .. } if key == call);
+    let (attempts, end) = ledger.end_of(call);
+    let followed = ledger.from(index + 1).iter().any(|record| again(&record.entry));
+    followed.then_some(Handling::TriedAgain { attempts, end })
 }
 
 fn turned_back(ledger: &Ledger<'_>, index: usize) -> Option<Handling> {

@@ -87,7 +87,7 @@ impl<'a> Ledger<'a> {
                 continue;
             }
             span.began.get_or_insert(record.at);
-            span.take(&record.entry);
+            span.take(record);
         }
         span.ended = concluded.or(span.ended);
         span
@@ -141,13 +141,17 @@ impl<'a> Ledger<'a> {
 }
 
 impl Span {
-    fn take(&mut self, entry: &Entry) {
-        match entry {
+    fn take(&mut self, record: &Record) {
+        match &record.entry {
             Entry::Intended { .. } => {
                 self.attempts += 1;
                 self.ended = None;
             }
+            Entry::SleepBegan { .. } | Entry::WaitBegan { .. } => self.ended = None,
             Entry::Ended { ended, .. } => self.ended = Some(ended.ended),
+            // A rollout's last call may be a wait or a look.
+            Entry::SleepEnded { .. } | Entry::Signalled { .. } => self.ended = Some(record.at),
+            Entry::Read { key, .. } if key.phase == Phase::Observe => self.ended = Some(record.at),
             _ => {}
         }
     }

@@ -14,12 +14,17 @@ use crate::stage::StageName;
 pub(super) fn lessons(ledger: &Ledger<'_>, document: &Document) -> Option<Lessons> {
     let failure = document.failure.as_ref()?;
     let running = ledger.running.as_ref()?;
-    Some(Lessons { response: response(document, failure.at), checks: checks(ledger, running, document) })
+    Some(Lessons {
+        response: response(running, document, failure.at),
+        checks: checks(ledger, running, document),
+    })
 }
 
-fn response(document: &Document, stopped: Timestamp) -> Vec<EmergencyStep> {
+fn response(running: &Running, document: &Document, stopped: Timestamp) -> Vec<EmergencyStep> {
     let rollback = document.rollback.as_ref();
     let back = match rollback {
+        // A release that is verified stays, whatever else could not be finished.
+        None if running.stage.is_none() => EmergencyState::NotNeeded,
         None => EmergencyState::Open,
         Some(rollback) => {
             let whole = rollback.standing.is_empty() && rollback.ended.is_some();

@@ -4,11 +4,10 @@ use crate::journal::End;
 use crate::machine::{CallState, EffectState, Mode, Phase, Running, TargetState};
 use crate::name::Name;
 use crate::plan::{Declaration, ItemKind, PlannedItem, PlannedStage};
-use crate::report::build::ledger::{Ledger, seconds};
+use crate::report::build::ledger::{Ledger, Span, seconds};
 use crate::report::build::moves;
 use crate::report::build::receipt::{Handed, handed};
 use crate::report::{ActivityReport, Failure, Proof, StageReport, Status, StepReport};
-use crate::rollback::Reversibility;
 use crate::stage::{ActivityName, StageName};
 
 /// The name under which a rollout's evidence lists its moves; they are shown once, with the rollout.
@@ -92,7 +91,7 @@ fn overall(
     let Some(running) = &ledger.running else { return gravest };
     let finished = running.stage.is_none_or(|at| at > stage);
     let begun = rows.iter().any(|row| !matches!(row.status, Status::NotReached | Status::NotApplicable));
-    if finished || gravest > Status::NotReached {
+    if finished || gravest == Status::NotApplicable || gravest > Status::NotReached {
         return gravest;
     }
     match (running.mode, failure.and_then(|failure| failure.stage)) {
@@ -113,7 +112,9 @@ fn step(
 ) -> Stepped {
     let failed_here = failure
         .is_some_and(|failure| failure.stage == Some(stage) && failure.step.as_ref() == Some(&item.name));
+    let status = status(running, stage, item, failed_here);
     let span = ledger.forward(stage, &item.name);
+    let span = if status == Status::UnderWay { Span { ended: None, ..span } } else { span };
     let finished = running.is_finished(stage, item);
     let last = ledger.last_failure(stage, &item.name).filter(|_| !finished);
     let end = if finished { Some(End::Done) } else { last.map(|(end, _)| end) };
@@ -132,7 +133,7 @@ fn step(
     let report = StepReport {
         step: item.name.clone(),
         strategy,
-        status: status(running, stage, item, failed_here),
+        status,
         reversibility: item.reversibility.clone(),
         began: span.began.map(seconds),
         ended: span.ended.map(seconds),
@@ -165,14 +166,12 @@ fn status(running: &Running, stage: StageName, item: &PlannedItem, failed_here: 
     });
     let worst = effects.filter_map(worst_of).max();
     match worst {
-        Some(status) if status != Status::UnderWay || running.mode == Mode::Forward => status,
+        Some(status) if status != Status::UnderWay => status,
+        None if calls.is_empty() && !failed_here => Status::NotReached,
         _ if failed_here => Status::Failed,
-        Some(status) => status,
-        None if calls.is_empty() => Status::NotReached,
-        None if item.reversibility == Reversibility::NothingToUndo && running.mode != Mode::Forward => {
-            Status::Failed
-        }
-        None => Status::UnderWay,
+        _ if running.mode == Mode::Forward => Status::UnderWay,
+        // The run turned back before it came to an end.
+        _ => Status::InDoubt,
     }
 }
 

@@ -11,6 +11,9 @@ pub(super) fn header(page: &mut Page<'_>, document: &Document) {
     if let Some(refused) = language.refused(document) {
         page.strong(&refused);
     }
+    if let Some(failure) = &document.failure {
+        page.paragraph(&language.failure(failure));
+    }
     let mut table = Table::new([language.column(Column::Fact), language.column(Column::Value)]);
     let mut fact = |fact, value: String| table.row([language.fact(fact).to_owned(), value]);
     if let Some(run) = &document.run {
@@ -70,8 +73,8 @@ fn overview(page: &mut Page<'_>, document: &Document) {
     let columns = [Column::Number, Column::Stage, Column::Status, Column::Took];
     let mut table = Table::new(columns.map(|column| language.column(column)));
     for stage in &document.stages {
-        let took: u64 = stage.steps.iter().filter_map(|step| step.duration_ms).sum();
-        let took = if stage.steps.is_empty() { String::new() } else { language.duration(took) };
+        let took: Vec<u64> = stage.steps.iter().filter_map(|step| step.duration_ms).collect();
+        let took = if took.is_empty() { String::new() } else { language.duration(took.into_iter().sum()) };
         let (name, status) =
             (language.stage(stage.stage).to_owned(), language.status(stage.status).to_owned());
         table.row([stage.number.to_string(), name, status, took]);

@@ -1,3 +1,4 @@
+use crate::error::Cause;
 use crate::report::language::{Column, Fact, Heading, Note};
 use crate::report::markdown::Page;
 use crate::report::markdown::stage::time;
@@ -99,7 +100,6 @@ pub(super) fn lessons(page: &mut Page<'_>, document: &Document) {
     let (Some(failure), Some(lessons)) = (&document.failure, &document.lessons) else {
         return page.paragraph(language.note(Note::NothingFailed));
     };
-    page.paragraph(&language.failure(failure));
     causes(page, failure);
     page.heading(3, language.heading(Heading::Response));
     let columns = [Column::Number, Column::State, Column::At, Column::What];
@@ -113,11 +113,13 @@ pub(super) fn lessons(page: &mut Page<'_>, document: &Document) {
     page.bullets(lessons.checks.iter().map(|check| language.check(check)));
 }
 
-/// The cause and the causes below it, outermost first.
+/// Where it failed and why, and the causes below that, outermost first.
 fn causes(page: &mut Page<'_>, failure: &Failure) {
     let language = page.language;
-    let cause = crate::error::Cause { chain: Vec::new(), ..failure.cause.clone() };
-    let mut lines = vec![format!("{}: {cause}", language.fact(Fact::Cause))];
-    lines.extend(failure.cause.chain.iter().map(|cause| format!("{}: {cause}", language.fact(Fact::Chain))));
-    page.bullets(lines);
+    let cause = Cause { chain: Vec::new(), ..failure.cause.clone() };
+    page.paragraph(&language.failure(&Failure { cause, ..failure.clone() }));
+    let chain = &failure.cause.chain;
+    if !chain.is_empty() {
+        page.bullets(chain.iter().map(|cause| format!("{}: {cause}", language.fact(Fact::Chain))));
+    }
 }

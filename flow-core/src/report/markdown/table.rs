@@ -37,7 +37,7 @@ impl Table {
         out
     }
 
-    /// The width of a column; the last one is not padded beyond its heading.
+    /// How wide a column is padded; the last one as wide as its heading.
     fn width(&self, column: usize) -> usize {
         let last = self.rows.first().is_some_and(|head| head.len() == column + 1);
         let rows = if last { 1 } else { self.rows.len() };
@@ -47,7 +47,8 @@ impl Table {
 }
 
 fn line(out: &mut String, cells: &[String], widths: &[usize]) {
-    for (cell, width) in cells.iter().zip(widths) {
+    for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        let width = if index + 1 == cells.len() { 0 } else { *width };
         out.push_str("| ");
         out.push_str(cell);
         out.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count()) + 1));

@@ -21,6 +21,7 @@ pub(super) const fn emergency_state(state: EmergencyState) -> &'static str {
         EmergencyState::Done => "done",
         EmergencyState::Partly => "partly",
         EmergencyState::Open => "open",
+        EmergencyState::NotNeeded => "not needed",
     }
 }
 
@@ -38,19 +39,14 @@ pub(super) fn check(check: &Check) -> String {
         ),
         Check::NeverReached { stages } => {
             format!(
-                "This run finished nothing from stage {} on and says nothing about it: {}.",
-                first(stages),
+                "These stages were never finished, so this run says nothing about them: {}.",
                 list(stages)
             )
         }
         Check::PlanAgain { plan } => format!(
-            "Plan again and have the new plan approved: approvals of this one are bound to `{plan}` alone."
+            "Plan again: approvals are bound to the hash of a plan, which was `{plan}` here, and another plan needs new ones."
         ),
     }
-}
-
-fn first<T: std::fmt::Display>(of: &[T]) -> String {
-    of.first().map(ToString::to_string).unwrap_or_default()
 }
 
 const fn cause_gone(kind: ErrorKind) -> &'static str {
@@ -96,7 +92,7 @@ pub(super) fn suggestion(suggestion: &Suggestion) -> String {
             format!("`{step}` is done and has no way back: {reason}.")
         }
         Suggestion::Backup { step, path, digest } => format!(
-            "`{step}` left a backup at `{}` (`{digest}`): keep it until the release has proved itself.",
+            "`{step}` left a backup at `{}` (`{digest}`): keep it until it is certain that nobody will go back to it.",
             path.display()
         ),
         Suggestion::GateBroken { gate, values } => broken(*gate, values),
@@ -161,15 +157,12 @@ fn silent(step: &Name, verdict: Verdict, times: u32) -> String {
 }
 
 fn broken(gate: StandardGate, values: &[Option<f64>]) -> String {
-    let value = |value: &Option<f64>| value.map_or_else(|| "no number".to_owned(), |value| value.to_string());
+    let value = |value: &Option<f64>| match value {
+        Some(value) => format!("{value} {}", gate.unit()),
+        None => "no number".to_owned(),
+    };
     let values: Vec<String> = values.iter().map(value).collect();
-    format!(
-        "{} breaks its limit of {} {}: {}.",
-        word::gate(gate),
-        gate.limit(),
-        gate.unit(),
-        values.join(", ")
-    )
+    format!("{} is broken: {} where it must be {}.", word::gate(gate), values.join(", "), word::limit(gate))
 }
 
 fn revisit(declared: &Declared) -> String {

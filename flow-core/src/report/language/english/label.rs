@@ -75,15 +75,15 @@ pub(super) const fn fact(fact: Fact) -> &'static str {
 
 pub(super) const fn note(note: Note) -> &'static str {
     match note {
-        Note::NoAnomalies => "Everything went as planned.",
+        Note::NoAnomalies => "No anomaly is recorded.",
         Note::NoDeclarations => "Nothing was declared not applicable.",
-        Note::NoDecisions => "Nobody had to decide anything.",
+        Note::NoDecisions => "No decision is recorded.",
         Note::NoEvidence => "no evidence",
-        Note::NoRollback => "The run did not turn back.",
-        Note::NoSteps => "The plan has no steps here.",
-        Note::NoSuggestions => "Nothing follows from this run.",
+        Note::NoRollback => "No rollback is recorded.",
+        Note::NoSteps => "There are no steps here.",
+        Note::NoSuggestions => "Nothing follows from this run so far.",
         Note::NoneGiven => "none",
-        Note::NothingFailed => "Nothing failed.",
+        Note::NothingFailed => "No failure is recorded.",
         Note::NothingToUndo => "Nothing stood that had to be undone.",
         Note::NotHandled => "not yet handled",
         Note::Standing => "Still standing:",

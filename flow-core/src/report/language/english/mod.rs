@@ -107,8 +107,7 @@ impl Language for English {
     }
 
     fn limit(&self, gate: StandardGate) -> String {
-        let side = if gate == StandardGate::Availability { "above" } else { "below" };
-        format!("{side} {} {}", gate.limit(), gate.unit())
+        word::limit(gate)
     }
 
     fn verdict(&self, verdict: GateVerdict) -> &'static str {

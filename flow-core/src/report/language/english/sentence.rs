@@ -3,7 +3,7 @@ use std::fmt::Display;
 use super::word;
 use crate::journal::{End, Signal};
 use crate::report::{
-    AnomalyKind, DecisionKind, Direction, Document, Failure, Handling, MoveMade, ReportOutcome,
+    AnomalyKind, DecisionKind, Direction, Document, Failure, GateVerdict, Handling, MoveMade, ReportOutcome,
     RollbackReport, TargetEnd,
 };
 
@@ -19,7 +19,7 @@ pub(super) fn outcome(document: &Document) -> String {
         return "Nothing is recorded: the run was never started.".to_owned();
     }
     let text = match document.outcome {
-        ReportOutcome::Completed => "Completed: all eight stages are done.",
+        ReportOutcome::Completed => return completed(document),
         ReportOutcome::RolledBack => "Rolled back: everything that was done is undone.",
         ReportOutcome::Parked if document.rollback.is_none() => {
             "Parked: the release is verified and serves, but not everything could be finished."
@@ -33,11 +33,21 @@ pub(super) fn outcome(document: &Document) -> String {
     text.to_owned()
 }
 
+fn completed(document: &Document) -> String {
+    let broken = document.gates.iter().filter(|gate| gate.verdict == GateVerdict::Broken);
+    let broken: Vec<&str> = broken.map(|gate| word::gate(gate.gate)).collect();
+    if broken.is_empty() {
+        return "Completed: all eight stages are done.".to_owned();
+    }
+    format!("Completed: all eight stages are done, but not within the standard: {}.", broken.join(", "))
+}
+
 pub(super) fn failure(failure: &Failure) -> String {
+    let cause = &failure.cause;
     match (failure.stage, &failure.step) {
-        (Some(stage), Some(step)) => format!("The run failed at `{step}` in stage {stage}."),
-        (Some(stage), None) => format!("The run stopped in stage {stage}."),
-        (None, _) => "The run stopped after its last stage.".to_owned(),
+        (Some(stage), Some(step)) => format!("The run failed at `{step}` in stage {stage}: {cause}"),
+        (Some(stage), None) => format!("The run stopped in stage {stage}: {cause}"),
+        (None, _) => format!("The run stopped after its last stage: {cause}"),
     }
 }
 

@@ -62,6 +62,11 @@ pub(super) const fn gate(gate: StandardGate) -> &'static str {
     }
 }
 
+pub(super) fn limit(gate: StandardGate) -> String {
+    let side = if gate == StandardGate::Availability { "above" } else { "below" };
+    format!("{side} {} {}", gate.limit(), gate.unit())
+}
+
 pub(super) const fn verdict(verdict: GateVerdict) -> &'static str {
     match verdict {
         GateVerdict::Kept => "holds",
