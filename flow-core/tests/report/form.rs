@@ -183,10 +183,10 @@ fn a_history_without_its_beginning_is_refused_from_its_first_record_on() {
 static RECORDS: LazyLock<Vec<Vec<Record>>> =
     LazyLock::new(|| records().map(|(_, records)| records).collect());
 
-/// 200 cases, and 20,000 with `FLOW_LONG=1`.
+/// 200 cases, and 5,000 with `FLOW_LONG=1`.
 fn cases() -> ProptestConfig {
     let long = std::env::var("FLOW_LONG").is_ok_and(|long| long == "1");
-    let cases = if long { 20_000 } else { 200 };
+    let cases = if long { 5_000 } else { 200 };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
