@@ -31,15 +31,6 @@ pub(crate) struct LoadPlan {
     pub(crate) orders: i64,
 }
 
-/// What was counted up to now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Requests that have ended.
-    pub(crate) sent: u64,
-    /// Those of them that got no good answer.
-    pub(crate) failed: u64,
-}
-
 /// Users at work. Dropping it sends them away; [`stop`](Self::stop) tells what they met.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -64,13 +55,6 @@ impl Load {
             })
             .collect();
         Self { ledger, stop, workers }
-    }
-
-    /// What was counted up to now.
-    pub(crate) fn counts(&self) -> Counts {
-        let records = self.ledger.records();
-        let failed = records.iter().filter(|record| !record.reply.is_good()).count();
-        Counts { sent: records.len() as u64, failed: failed as u64 }
     }
 
     /// Lets every request under way end, and reports on all of them.

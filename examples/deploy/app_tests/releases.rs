@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ impl Built {
     fn program(&self, source: &str) -> PathBuf {
         let program = self.0.path().join(source.replace('/', "-").replace(".rs", ""));
         let built = Command::new("rustc")
-            .args(["--edition", "2024", "-C", "opt-level=1", "-D", "warnings", "-o"])
+            .args(["--edition", "2024", "-D", "warnings", "-o"])
             .arg(&program)
             .arg(self.0.path().join(source))
             .output()
@@ -91,8 +92,11 @@ struct Shop {
 
 impl Shop {
     fn start(program: &Path, database: &Path) -> Self {
-        // The port is free again before the shop binds it; another process would make it end, and the test fail.
-        let free = (20_000..32_000).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).unwrap();
+        // A port is free again before the shop binds it, so no two shops of these tests are ever given the same.
+        static NEXT: AtomicU16 = AtomicU16::new(24_000);
+        let free = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
+            .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+            .unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let mut process = Command::new(program)

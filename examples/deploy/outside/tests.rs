@@ -179,7 +179,7 @@ async fn processes_are_found_by_their_program_and_by_their_arguments_until_they_
 
 #[tokio::test]
 async fn the_versions_that_answer_are_counted_and_so_is_silence() {
-    let listener = (20_000..32_000).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).unwrap();
+    let listener = (20_000..24_000).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).unwrap();
     let proxy = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {
         // One connection; the last request is not answered.
