@@ -73,6 +73,20 @@ async fn after_an_undo_readers_get_the_old_page_past_the_cache() {
 }
 
 #[tokio::test]
+async fn an_undo_in_doubt_whose_directory_is_gone_purges_all_that_the_cache_may_have() {
+    let world = site();
+    let step = upload(&world);
+    let before = step.capture(&context()).await.unwrap();
+    step.run(&context(), &permit(), &before).await.unwrap();
+    world.state().directories.clear();
+    reader_gets(&world, "index.html").await;
+    world.break_after(1);
+    step.roll_back(&context(), &permit(), &before, &Outcome::InDoubt(None)).await.unwrap_err();
+    step.roll_back(&context(), &permit(), &before, &Outcome::InDoubt(None)).await.unwrap();
+    assert_eq!(reader_gets(&world, "index.html").await, b"old");
+}
+
+#[tokio::test]
 async fn an_upload_takes_the_directory_of_a_built_artefact() {
     let world = site();
     let step = UploadAssets::new(port(&world), SiteFiles::Artifact(name!("site")));

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flow_core::plan::OnFailure;
-use flow_core::port::{HealthCheck, LaunchSpec, ProcessManager};
+use flow_core::port::{Health, HealthCheck, Instance, LaunchSpec, ProcessManager};
 use flow_core::prelude::*;
 use flow_core::stage::Prepare;
 use flow_core::steps::{ConfirmOrder, ConfirmRollbackPlan, ConfirmScope, Expectation, InspectEnvironment};
@@ -117,6 +117,49 @@ async fn a_broken_old_version_is_reported_and_blocks_nothing() {
     assert_eq!(observed["database database"]["pending"], json!(["1", "2"]));
     assert_eq!(observed["probe app"], json!("status 500, expected 200"));
     assert!(observed["probe gone"].as_str().unwrap().starts_with("no answer"));
+}
+
+/// A platform that lists one instance and cannot be asked for its health; or cannot be asked at all.
+struct Mute {
+    lists: Vec<Instance>,
+}
+
+fn unreachable() -> StepError {
+    StepError::new(ErrorKind::Unavailable, "nobody answers")
+}
+
+#[async_trait]
+impl ProcessManager for Mute {
+    async fn launch(&self, _: &Permit, _: &LaunchSpec) -> Result<Instance, StepError> {
+        Err(unreachable())
+    }
+
+    async fn instances(&self, _: &Name) -> Result<Vec<Instance>, StepError> {
+        if self.lists.is_empty() { Err(unreachable()) } else { Ok(self.lists.clone()) }
+    }
+
+    async fn launched(&self, _: &Name, _: &Name) -> Result<LaunchSpec, StepError> {
+        Err(unreachable())
+    }
+
+    async fn health(&self, _: &Name, _: &Name) -> Result<Health, StepError> {
+        Err(unreachable())
+    }
+
+    async fn stop(&self, _: &Permit, _: &Name, _: &Name, _: Duration) -> Result<(), StepError> {
+        Err(unreachable())
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_health_is_reported_and_an_unreadable_platform_fails_the_step() {
+    let (id, version) = (name!("web-1"), name!("0.9.0"));
+    let instance = Instance { id, version, digest: Digest::of(b"old"), address: "a:1".to_owned(), pid: None };
+    let inspect = |lists| InspectEnvironment::new().processes(name!("web"), Arc::new(Mute { lists }));
+    let receipt = run(&inspect(vec![instance]), &context()).await.unwrap();
+    let seen = &receipt.evidence[0].observed["processes of web"][0];
+    assert_eq!(seen["health"], json!("unknown: nobody answers"));
+    assert_eq!(run(&inspect(Vec::new()), &context()).await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]
