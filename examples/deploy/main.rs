@@ -27,7 +27,9 @@ mod app_tests;
 mod controller;
 mod dying;
 mod infrastructure;
+mod job;
 mod load;
+mod outside;
 mod progress;
 mod release;
 mod repository;
@@ -63,6 +65,7 @@ async fn carry_out(arguments: &[String]) -> Result<u8> {
     let (words, options) = split(arguments)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
+        [] => Ok(job::carry_out(Path::new("deploy-report")).await? as u8),
         ["infrastructure", root, environment] => {
             let place = World::at(Path::new(root), None).place(environment.parse()?);
             infrastructure::serve(place).await?;

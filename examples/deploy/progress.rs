@@ -66,7 +66,7 @@ fn show(bar: &ProgressBar, kind: &EventKind) {
     match &**entry {
         Entry::StageFinished { stage } => bar.set_position(u64::from(stage.number())),
         Entry::Intended { key, .. } if key.phase == Phase::Undo => {
-            bar.set_message(format!("undoing {}", key.step))
+            bar.set_message(format!("undoing {}", key.step));
         }
         Entry::Intended { key, .. } => bar.set_message(format!("{}: {}", key.stage, key.step)),
         Entry::OwnerChanged { .. } => bar.set_message("taken up again"),

@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use flow_core::gate::{OnSilence, Thresholds};
 use flow_core::port::{AssetStore, Migrator, RuleSet};
-use flow_core::stage::{BuildActivity, MonitoringActivity, Prepare, ServicesActivity, VerifyActivity};
+use flow_core::stage::{
+    Build, BuildActivity, MonitoringActivity, Prepare, PrepareActivity, ServicesActivity, VerifyActivity,
+};
 use flow_core::steps::{
     ApplyAlertRules, BuildArtifacts, CheckFunctions, CheckJourney, ConfirmOrder, ConfirmRollbackPlan,
     ConfirmScope, Expectation, FunctionCode, FunctionRelease, FunctionTest, HandOver, InspectEnvironment,
@@ -17,7 +19,7 @@ use flow_core::steps::{
     function, migrations, site,
 };
 use flow_core::strategy::BlueGreen;
-use flow_core::{Actor, Environment, Name, Work, Workflow, name};
+use flow_core::{Actor, Environment, InvalidActor, Name, Work, Workflow, name};
 use serde_json::json;
 
 use crate::world::{BAKE, Place, World};
@@ -78,34 +80,49 @@ pub(crate) enum Watch {
 
 /// All eight stages. Development only builds: it has no database, no site and no users.
 pub(crate) fn workflow(place: &Place, checkout: &Checkout, watch: Watch) -> Result<Workflow> {
-    let ann = || Actor::new("ann");
+    if place.environment == Environment::Development {
+        development(place, checkout)
+    } else {
+        serving(place, checkout, watch)
+    }
+}
+
+fn build(place: &Place, checkout: &Checkout) -> Result<Work<Build>> {
     let git = place.world.source()?;
     let configuration = json!({ "environment": place.environment, "release": checkout.release }).to_string();
-    let build = Work::step(VerifySource::new(git.clone(), "v{release}"))
+    Ok(Work::step(VerifySource::new(git.clone(), "v{release}"))
         .then(BuildArtifacts::new(git, place.world.builder()?, "v{release}"))
         .then(WriteConfiguration::new(place.configuration(), name!("shop.json"), configuration))
         .without(BuildActivity::Image, "the programs run without a container")
-        .by(ann()?);
-    if place.environment == Environment::Development {
-        return Ok(Workflow {
-            prepare: prepare(InspectEnvironment::new()),
-            build,
-            migrate: Work::not_applicable("development has no database").by(ann()?),
-            assets: Work::not_applicable("development has no site").by(ann()?),
-            services: Work::not_applicable("development runs no service").by(ann()?),
-            functions: Work::not_applicable("development runs no function").by(ann()?),
-            monitoring: Work::not_applicable("development is not watched").by(ann()?),
-            verify: Work::step(WriteDocuments::new(place.documents(), name!("change-record.md")))
-                .without(VerifyActivity::Functional, "nothing runs in development")
-                .by(ann()?)
-                .without(VerifyActivity::Performance, "nothing runs in development")
-                .by(ann()?)
-                .without(VerifyActivity::UserJourney, "nothing runs in development")
-                .by(ann()?)
-                .without(VerifyActivity::Handover, "developers hand over to nobody")
-                .by(ann()?),
-        });
-    }
+        .by(ann()?))
+}
+
+fn development(place: &Place, checkout: &Checkout) -> Result<Workflow> {
+    Ok(Workflow {
+        prepare: Work::step(ConfirmScope::new())
+            .then(ConfirmOrder::new())
+            .then(ConfirmRollbackPlan::new(EMERGENCY))
+            .without(PrepareActivity::EnvironmentState, "nothing stands in development")
+            .by(ann()?),
+        build: build(place, checkout)?,
+        migrate: Work::not_applicable("development has no database").by(ann()?),
+        assets: Work::not_applicable("development has no site").by(ann()?),
+        services: Work::not_applicable("development runs no service").by(ann()?),
+        functions: Work::not_applicable("development runs no function").by(ann()?),
+        monitoring: Work::not_applicable("development is not watched").by(ann()?),
+        verify: Work::step(WriteDocuments::new(place.documents(), name!("change-record.md")))
+            .without(VerifyActivity::Functional, "nothing runs in development")
+            .by(ann()?)
+            .without(VerifyActivity::Performance, "nothing runs in development")
+            .by(ann()?)
+            .without(VerifyActivity::UserJourney, "nothing runs in development")
+            .by(ann()?)
+            .without(VerifyActivity::Handover, "developers hand over to nobody")
+            .by(ann()?),
+    })
+}
+
+fn serving(place: &Place, checkout: &Checkout, watch: Watch) -> Result<Workflow> {
     let (processes, router) = (place.processes()?, place.router()?);
     let database: Arc<dyn Migrator> = place.migrator(checkout.migrations())?;
     let assets: Arc<dyn AssetStore> = place.assets();
@@ -120,7 +137,7 @@ pub(crate) fn workflow(place: &Place, checkout: &Checkout, watch: Watch) -> Resu
     };
     Ok(Workflow {
         prepare: prepare(inspect),
-        build,
+        build: build(place, checkout)?,
         migrate: migrations(database),
         assets: site(
             assets,
@@ -144,6 +161,10 @@ pub(crate) fn workflow(place: &Place, checkout: &Checkout, watch: Watch) -> Resu
             .by(ann()?),
         verify: verify(place, &checkout.release)?,
     })
+}
+
+fn ann() -> Result<Actor, InvalidActor> {
+    Actor::new("ann")
 }
 
 fn prepare(inspect: InspectEnvironment) -> Work<Prepare> {

@@ -18,15 +18,17 @@ use flow_local::proxy::{LocalRouter, ProxyConfig, RouterConfig};
 use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, Connection, Row};
 
-/// The example's program, built now: `cargo test --test kill` builds no examples.
-fn program() -> PathBuf {
+/// The example's program, built now: `cargo test --test kill` builds no examples. A copy, which nobody rebuilds meanwhile.
+fn program(directory: &Path) -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked", "--package", "flow-examples", "--example", "deploy"])
         .status()
         .unwrap();
     assert!(built.success());
     let deps = std::env::current_exe().unwrap();
-    deps.ancestors().nth(2).unwrap().join("examples/deploy")
+    let program = directory.join("deploy");
+    std::fs::copy(deps.ancestors().nth(2).unwrap().join("examples/deploy"), &program).unwrap();
+    program
 }
 
 struct Shop {
@@ -271,8 +273,8 @@ async fn survive(shop: &Shop, point: &Point, good: &Seen) -> Mode {
 #[tokio::test]
 async fn a_killed_controller_is_resumed_and_the_world_is_the_one_that_its_end_names() {
     let count = if std::env::var_os("FLOW_LONG").is_some() { 45 } else { 9 };
-    let program = program();
     let directory = tempfile::tempdir().unwrap();
+    let program = program(directory.path());
     let releases = directory.path().join("releases");
     let shop = set_up(&program, directory.path(), &releases, "shop");
     let (appends, good) = undisturbed(&shop).await;
