@@ -198,7 +198,7 @@ fn points(count: u32, appends: &BTreeMap<&'static str, u32>) -> Vec<Point> {
     };
     let point = |index: u32| {
         // Two in three on the way back: it is the one that nobody tries out otherwise.
-        let version = if index % 3 == 0 { "1.1.0" } else { "1.2.0" };
+        let version = if index.is_multiple_of(3) { "1.1.0" } else { "1.2.0" };
         let last = appends[version];
         // Spread evenly over the run, with a seeded offset inside each part.
         let part = last.div_ceil(count).max(1);
