@@ -1,1 +1,1 @@
-//! Benches of flow; the figures are in `README.md`.
+//! Benches of flow, made by criterion. None is written yet: figures come with the first one.

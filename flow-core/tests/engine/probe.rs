@@ -34,6 +34,7 @@ pub(crate) enum Ends {
     InDoubt,
     UndoFails,
     OnceUnavailable,
+    OnceRejected,
     Hangs,
 }
 
@@ -43,6 +44,7 @@ pub(crate) struct Probe<S> {
     ends: Ends,
     log: Log,
     failed: Mutex<bool>,
+    irreversible: Option<String>,
     stage: PhantomData<fn() -> S>,
 }
 
@@ -54,12 +56,18 @@ impl<S: Stage> Probe<S> {
             ends: Ends::Well,
             log: log.clone(),
             failed: Mutex::new(false),
+            irreversible: None,
             stage: PhantomData,
         }
     }
 
     pub(crate) fn covering(mut self, activities: &[S::Activity]) -> Self {
         self.covers = activities.iter().map(|activity| activity.name().to_string()).collect();
+        self
+    }
+
+    pub(crate) fn irreversible(mut self, reason: &str) -> Self {
+        self.irreversible = Some(reason.to_owned());
         self
     }
 
@@ -72,7 +80,10 @@ impl<S: Stage> Probe<S> {
 #[async_trait]
 impl<S: Stage> Rollback<S> for Probe<S> {
     fn reversibility(&self) -> Reversibility {
-        Reversibility::Reversible
+        match &self.irreversible {
+            Some(reason) => Reversibility::Irreversible { reason: reason.clone() },
+            None => Reversibility::Reversible,
+        }
     }
 
     async fn capture(&self, _: &StepContext<S>) -> Result<Captured, StepError> {
@@ -119,6 +130,9 @@ impl<S: Stage> Step<S> for Probe<S> {
             Ends::InDoubt => return Err(StepError::in_doubt("it broke half-way")),
             Ends::OnceUnavailable if !std::mem::replace(&mut *self.failed.lock().unwrap(), true) => {
                 return Err(StepError::new(ErrorKind::Unavailable, "not yet"));
+            }
+            Ends::OnceRejected if !std::mem::replace(&mut *self.failed.lock().unwrap(), true) => {
+                return Err(StepError::new(ErrorKind::Failed, "not this time"));
             }
             Ends::Hangs => {
                 permit.cancel().cancelled().await;
