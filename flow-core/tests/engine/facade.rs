@@ -25,7 +25,7 @@ async fn approved(workflow: &Workflow, setting: &Setting) -> flow_core::plan::Ap
     workflow.plan(setting).await.unwrap().approve(&Approvals::none()).unwrap()
 }
 
-fn problems(refused: flow_core::plan::PlanError) -> Vec<String> {
+fn problems(refused: &flow_core::plan::PlanError) -> Vec<String> {
     refused.problems.iter().map(ToString::to_string).collect()
 }
 
@@ -91,7 +91,7 @@ async fn a_dropped_deployment_is_resumed_at_its_stage() {
     setting.clock.sleep(Duration::from_secs(31)).await;
     let resumed = bench.workflow().resume(&setting, durable(&journal)).await.unwrap();
     let Resumed::Build(deployment, work) = resumed else { panic!("{resumed:?}") };
-    deployment.run(work.build).await.unwrap();
+    drop(deployment.run(work.build).await.unwrap());
     assert_eq!(bench.log.lines().iter().filter(|line| *line == "run prepare").count(), 1);
 }
 
@@ -205,12 +205,15 @@ async fn services_start_in_the_order_of_what_they_need_and_a_circle_is_refused()
     let rollout = |service: Service| {
         Work::<Services>::rollout(BlueGreen::default(), service).on(fleet.clone(), fleet.clone())
     };
-    let needing = |name, needs: &[flow_core::Name]| Service { needs: needs.to_vec(), ..Service::new(name) };
+    let needing = |name: &flow_core::Name, needs: Option<&flow_core::Name>| Service {
+        needs: needs.cloned().into_iter().collect(),
+        ..Service::new(name.clone())
+    };
     let (web, api, db) = (name!("web"), name!("api"), name!("db"));
     let mut workflow = bench.workflow();
-    let ordered = rollout(needing(web.clone(), &[api.clone()]))
-        .then_work(rollout(needing(api.clone(), &[db.clone()])))
-        .then_work(rollout(needing(db.clone(), &[])));
+    let ordered = rollout(needing(&web, Some(&api)))
+        .then_work(rollout(needing(&api, Some(&db))))
+        .then_work(rollout(needing(&db, None)));
     let without = |work: Work<Services>| {
         work.without(ServicesActivity::InstallDependencies, "none").by(Actor::new("ann").unwrap())
     };
@@ -219,10 +222,10 @@ async fn services_start_in_the_order_of_what_they_need_and_a_circle_is_refused()
     let order: Vec<&str> =
         plan.stage(StageName::Services).unwrap().items.iter().map(|item| item.name.as_str()).collect();
     assert_eq!(order, ["db", "api", "web"]);
-    let circle = rollout(needing(web.clone(), &[api.clone()])).then_work(rollout(needing(api, &[web])));
+    let circle = rollout(needing(&web, Some(&api))).then_work(rollout(needing(&api, Some(&web))));
     workflow.services = without(circle);
     let refused = workflow.plan(&bench.setting(name!("1.0.0"))).await.unwrap_err();
-    assert!(matches!(refused.problems.as_slice(), [PlanProblem::Cycle(_)]), "{:?}", problems(refused));
+    assert!(matches!(refused.problems.as_slice(), [PlanProblem::Cycle(_)]), "{:?}", problems(&refused));
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,7 +239,7 @@ async fn production_asks_for_proof_by_digest_and_an_approval_by_somebody_else() 
     let violation = |problem: &PlanProblem| {
         matches!(problem, PlanProblem::Violation(Violation::ArtifactsNotNamed { .. }))
     };
-    assert!(refused.problems.iter().any(violation), "{:?}", problems(refused));
+    assert!(refused.problems.iter().any(violation), "{:?}", problems(&refused));
     let digest = flow_core::Digest::of(b"1.0.0");
     setting.artifacts = vec![digest];
     let refused = workflow.plan(&setting).await.unwrap_err();
