@@ -5,7 +5,7 @@ use flow_core::journal::MemoryJournal;
 use flow_core::plan::Approvals;
 use flow_core::port::Router;
 use flow_core::stage::{Migrate, Monitoring, MonitoringActivity, Verify};
-use flow_core::{Name, RunId, Setting, Stopped, Weights, Work, Workflow, name};
+use flow_core::{Name, RunId, Setting, Step, Stopped, Weights, Work, Workflow, name};
 
 use crate::probe::{Bench, Ends, Probe};
 
@@ -148,4 +148,54 @@ async fn a_plan_says_everything_that_is_wrong_at_once() {
         "{texts:?}"
     );
     assert!(texts.iter().any(|text| text.contains("Functions has no work")), "{texts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_step_cancels_its_siblings_and_they_are_undone_together() {
+    let bench = Bench::new();
+    let setting = bench.setting(name!("1.0.0"));
+    let probe = |name, activity, ends| -> Arc<dyn Step<Monitoring>> {
+        Arc::new(Probe::<Monitoring>::new(name, &bench.log).covering(&[activity]).ending(ends))
+    };
+    let mut workflow = bench.workflow();
+    workflow.monitoring = Work::together([
+        probe(name!("alerts"), MonitoringActivity::Alerts, Ends::Hangs),
+        probe(name!("logs"), MonitoringActivity::Logs, Ends::Rejected),
+        probe(name!("apm"), MonitoringActivity::Apm, Ends::Well),
+    ])
+    .without(MonitoringActivity::NotificationTest, "none")
+    .by(setting.initiator.clone())
+    .without(MonitoringActivity::Dashboards, "none")
+    .by(setting.initiator.clone());
+    let begun = setting.clock.monotonic();
+    let journal = MemoryJournal::on(setting.clock.clone());
+    deploy(&workflow, &setting, &durable(&journal, "one")).await.unwrap_err();
+    let took = setting.clock.monotonic() - begun;
+    assert!(took < std::time::Duration::from_secs(300), "the sibling ran into its deadline: {took:?}");
+    let mut undone: Vec<String> =
+        bench.log.lines().into_iter().filter(|line| line.starts_with("undo")).collect();
+    undone.truncate(2);
+    undone.sort();
+    assert_eq!(undone, ["undo alerts in doubt", "undo apm finished"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_moves_no_traffic_to_an_old_version_that_broke_meanwhile() {
+    let bench = Bench::new();
+    let (old, new) = (name!("1.0.0"), name!("1.1.0"));
+    let setting = bench.setting(new.clone());
+    let journal = MemoryJournal::on(setting.clock.clone());
+    deploy(&bench.workflow(), &bench.setting(old.clone()), &durable(&journal, "one")).await.unwrap();
+    let mut workflow = bench.workflow();
+    workflow.verify = Work::step(Probe::<Verify>::new(name!("verify"), &bench.log).ending(Ends::Hangs));
+    let (fleet, clock, cancel) = (bench.fleet.clone(), setting.clock.clone(), setting.cancel.clone());
+    tokio::spawn(async move {
+        clock.sleep(std::time::Duration::from_secs(90)).await;
+        fleet.sicken(&old);
+        cancel.cancel();
+    });
+    let stopped = deploy(&workflow, &setting, &durable(&journal, "two")).await.unwrap_err();
+    let Stopped::Parked { parked, .. } = stopped else { panic!("{stopped:?}") };
+    assert_eq!(parked.standing[0].step, name!("web"));
+    assert_eq!(weights(&bench).await, all(&new), "the only healthy version keeps the traffic");
 }
