@@ -1,6 +1,7 @@
 //! A whole deployment before it runs: eight stages of work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::deployment::{Begun, Deployment};
 use crate::durable::{Durable, Milestone, Opening, PerformError};
@@ -80,6 +81,16 @@ pub enum BeginError {
     /// The world is no longer the one that was approved.
     #[error(transparent)]
     Drift(#[from] Box<Drift>),
+    /// One call may take longer than the durable engine lets it.
+    #[error("`{step}` may take {} s, but a call may take only {} s here", deadline.as_secs(), longest.as_secs())]
+    TooLong {
+        /// The step.
+        step: Name,
+        /// How long one attempt of it may take.
+        deadline: Duration,
+        /// The longest call of the durable engine.
+        longest: Duration,
+    },
     /// The run was begun already: it is resumed, not begun.
     #[error("the run was begun already")]
     Begun,
@@ -145,6 +156,11 @@ impl Workflow {
     async fn start(&self, approved: ApprovedPlan, durable: &dyn Durable) -> Result<Run, BeginError> {
         let ApprovedPlan { plan, setting, approvals } = approved;
         let stages = self.stages()?;
+        if let Some(longest) = durable.capabilities().longest_call
+            && let Some((_, item)) = plan.items().find(|(_, item)| item.deadline > longest)
+        {
+            return Err(BeginError::TooLong { step: item.name.clone(), deadline: item.deadline, longest });
+        }
         let opening = opening(&setting, plan.fingerprint, &stages);
         if durable.open(opening).await? != State::Fresh {
             durable.close().await;
