@@ -19,9 +19,10 @@ use crate::work::Work;
 /// A whole deployment: the work of each of the eight stages. Leave one out and it does not compile.
 ///
 /// ```compile_fail,E0063
-/// use flow_core::{Work, Workflow};
-/// # fn any<S: flow_core::stage::Stage>() -> Work<S> { unimplemented!() }
-/// let workflow = Workflow { prepare: any(), build: any(), migrate: any(), assets: any(), services: any() };
+/// use flow_core::{Workflow, Works};
+/// fn forget_the_rest(work: Works) -> Workflow {
+///     Workflow { prepare: work.prepare, build: work.build, verify: work.verify }
+/// }
 /// ```
 #[derive(Debug, Clone)]
 pub struct Workflow {

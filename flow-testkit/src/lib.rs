@@ -1,4 +1,4 @@
-//! Fakes, conformance suites and fault injection for deployments built on flow-core.
+//! Fakes and conformance suites for deployments built on flow-core.
 
 pub mod conformance;
 pub mod fake;
