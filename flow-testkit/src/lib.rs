@@ -2,7 +2,10 @@
 
 pub mod conformance;
 pub mod fake;
+pub mod fault;
 
+mod ledger;
 mod permit;
 
+pub use ledger::{Called, Ledger};
 pub use permit::{context, permit, permit_under};

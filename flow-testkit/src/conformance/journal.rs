@@ -20,9 +20,6 @@ use flow_core::{Clock as _, Fence, InvalidName, Name, RunId, SystemClock};
 /// The store under test.
 pub type Store = Arc<dyn JournalStore>;
 
-/// What a check gives: it fails by panicking where a promise is broken, by an error where the store refused what it may not.
-pub type Checked = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
 /// Longer than any check takes.
 const LONG: Duration = Duration::from_secs(600);
 /// For leases that are to expire.
@@ -48,7 +45,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[macro_export]
 macro_rules! journal_conformance {
     ($fresh:expr) => {
-        $crate::journal_conformance! { @promises $fresh =>
+        $crate::journal_conformance! { @each __promises (|| $crate::conformance::journal::fresh($fresh)) }
+    };
+    (@each $then:ident $with:tt) => {
+        $crate::$then! { journal $with
             records:
                 a_run_that_was_never_written_loads_empty
                 records_come_back_in_order_and_exactly_as_written
@@ -81,21 +81,32 @@ macro_rules! journal_conformance {
                 a_closed_run_is_no_longer_listed_and_still_loads;
         }
     };
-    (@promises $fresh:expr => $($group:ident: $($promise:ident)+;)+) => {
-        $($(
-            #[tokio::test]
-            async fn $promise() -> $crate::conformance::journal::Checked {
-                let (_guard, store) = $crate::conformance::journal::fresh($fresh).await;
-                $crate::conformance::journal::$group::$promise(&store).await
-            }
-        )+)+
-    };
+}
+
+/// A fresh store, with what keeps it alive.
+pub struct Fresh<G> {
+    store: Store,
+    _guard: G,
+}
+
+impl<G> std::fmt::Debug for Fresh<G> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fresh").finish_non_exhaustive()
+    }
+}
+
+impl<G> std::ops::Deref for Fresh<G> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
 }
 
 /// Calls the constructor that [`journal_conformance!`](crate::journal_conformance) was given.
-pub async fn fresh<G, J: JournalStore>(constructor: impl AsyncFnOnce() -> (G, J)) -> (G, Store) {
+pub async fn fresh<G, J: JournalStore>(constructor: impl AsyncFnOnce() -> (G, J)) -> Fresh<G> {
     let (guard, store) = constructor().await;
-    (guard, Arc::new(store))
+    Fresh { store: Arc::new(store), _guard: guard }
 }
 
 /// `count` records that follow `before` and hold together, for tests that need some to append.

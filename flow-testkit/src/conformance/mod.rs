@@ -1,3 +1,12 @@
-//! Suites that an implementor of a port or a store proves itself with: one macro each, one test for every promise.
+//! Suites that an implementor of a port or a store proves itself with: one macro each, one `#[test]` for every promise, so
+//! that the failing test's name is the diagnosis.
+//!
+//! Each macro takes an async function that gives a fresh fixture: the thing under test, together with a way to look at it from
+//! outside. Every suite is itself proved: [`broken_implementations!`](crate::broken_implementations) pairs each promise with
+//! an implementation that breaks it, and demands that the promise's test fails.
 
 pub mod journal;
+
+mod promise;
+
+pub use promise::{Checked, breaks};

@@ -3,7 +3,8 @@
 use flow_core::journal::{AcquireError, AppendError, Lease};
 use flow_core::{Fence, name};
 
-use super::{Checked, LONG, SHORT, Store, notes, run, take};
+use super::{LONG, SHORT, Store, notes, run, take};
+use crate::conformance::Checked;
 
 /// The fence of a run grows with every acquire, whether it was released or had expired.
 pub async fn the_fence_grows_with_every_acquire_of_a_run(store: &Store) -> Checked {

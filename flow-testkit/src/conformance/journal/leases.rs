@@ -7,7 +7,8 @@ use flow_core::journal::AcquireError;
 use flow_core::{Clock as _, SystemClock, name};
 use tokio::task::JoinSet;
 
-use super::{Checked, LONG, PATIENCE, SHORT, Store, notes, run, take};
+use super::{LONG, PATIENCE, SHORT, Store, notes, run, take};
+use crate::conformance::Checked;
 
 /// While a lease lasts, its run and each of its resources are refused to others, with the name of who holds them.
 pub async fn a_lease_excludes_everybody_else_while_it_lasts(store: &Store) -> Checked {

@@ -2,7 +2,8 @@
 
 use flow_core::{Clock as _, SystemClock, name};
 
-use super::{Checked, LONG, Store, notes, run};
+use super::{LONG, Store, notes, run};
+use crate::conformance::Checked;
 
 /// The runs that are not over are listed by id, in pages, with the number of their records.
 pub async fn incomplete_runs_are_listed_by_id_in_pages(store: &Store) -> Checked {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{Checked, Store, run};
+use super::{Store, run};
+use crate::conformance::Checked;
 
 /// What was posted first under a topic stays; topics and runs are apart.
 pub async fn the_first_body_posted_under_a_topic_stays(store: &Store) -> Checked {

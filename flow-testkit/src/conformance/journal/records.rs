@@ -6,7 +6,8 @@ use std::sync::Arc;
 use flow_core::journal::{AppendError, Entry, LoadError, read, write};
 use flow_core::{Clock as _, SystemClock};
 
-use super::{Checked, LONG, PATIENCE, Store, notes, run};
+use super::{LONG, PATIENCE, Store, notes, run};
+use crate::conformance::Checked;
 
 /// A run that was never written loads empty.
 pub async fn a_run_that_was_never_written_loads_empty(store: &Store) -> Checked {

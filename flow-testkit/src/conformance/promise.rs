@@ -1,0 +1,93 @@
+use std::future::Future;
+
+/// What a promise's check gives: it fails by panicking where the promise is broken, by an error where the thing under test
+/// refused what it may not refuse.
+pub type Checked = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Holds where `check` does not: the implementation that it was given breaks the promise, and the suite has noticed.
+///
+/// # Errors
+/// Where the check passed: the suite does not catch what it is there for.
+pub async fn breaks(check: impl Future<Output = Checked> + Send + 'static) -> Checked {
+    match tokio::spawn(check).await {
+        Ok(Ok(())) => Err("the promise's check passes an implementation that breaks it".into()),
+        Ok(Err(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// Makes one `#[tokio::test]` for each promise of a suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __promises {
+    ($suite:ident ($fresh:expr) $($group:ident: $($promise:ident)+;)+) => {
+        $($(
+            #[tokio::test]
+            async fn $promise() -> $crate::conformance::Checked {
+                let fixture = ($fresh)().await;
+                $crate::conformance::$suite::$group::$promise(&fixture).await
+            }
+        )+)+
+    };
+    ($suite:ident ($fresh:expr) $($promise:ident)+) => {
+        $(
+            #[tokio::test]
+            async fn $promise() -> $crate::conformance::Checked {
+                let fixture = ($fresh)().await;
+                $crate::conformance::$suite::$promise(&fixture).await
+            }
+        )+
+    };
+}
+
+/// The names of a suite's promises, in order.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __names {
+    ($suite:ident () $($group:ident: $($promise:ident)+;)+) => { [$($(stringify!($promise)),+),+] };
+    ($suite:ident () $($promise:ident)+) => { [$(stringify!($promise)),+] };
+}
+
+/// Proves a suite: for each promise, in the suite's order, an async function that gives an implementation which breaks it.
+/// The promise's test must fail for it, and no promise may be left out.
+///
+/// ```text
+/// flow_testkit::broken_implementations! { vault_conformance, vault:
+///     what_was_sealed_opens_again_whole => forgetful,
+///     ...
+/// }
+/// ```
+#[macro_export]
+macro_rules! broken_implementations {
+    ($conformance:ident, $suite:ident: $($group:ident::$promise:ident => $broken:expr),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $promise() -> $crate::conformance::Checked {
+                $crate::conformance::breaks(async {
+                    let fixture = ($broken)().await;
+                    $crate::conformance::$suite::$group::$promise(&fixture).await
+                })
+                .await
+            }
+        )+
+        $crate::broken_implementations! { @complete $conformance $($promise)+ }
+    };
+    ($conformance:ident, $suite:ident: $($promise:ident => $broken:expr),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $promise() -> $crate::conformance::Checked {
+                $crate::conformance::breaks(async {
+                    let fixture = ($broken)().await;
+                    $crate::conformance::$suite::$promise(&fixture).await
+                })
+                .await
+            }
+        )+
+        $crate::broken_implementations! { @complete $conformance $($promise)+ }
+    };
+    (@complete $conformance:ident $($promise:ident)+) => {
+        #[test]
+        fn every_promise_has_an_implementation_that_breaks_it() {
+            assert_eq!([$(stringify!($promise)),+].as_slice(), $crate::$conformance! { @each __names () }.as_slice());
+        }
+    };
+}
