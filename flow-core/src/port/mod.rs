@@ -2,6 +2,12 @@
 //!
 //! Every method that changes something takes a [`Permit`](crate::Permit) and is safe to repeat under the same
 //! idempotency key; it is done when the change was **observed**. Every method without one only reads.
+//!
+//! The permit's [fence](crate::Fence) tells a late owner from the present one. A side that can keep it remembers the
+//! highest it has seen for each resource and refuses a lower one as a [conflict](crate::ErrorKind::Conflict), with nothing
+//! changed; an equal one is the same owner. Fences of two journals cannot be compared, so a side that is changed through more
+//! than one journal keeps none. The testkit's fakes keep them; where a platform cannot, the lease in the journal is what
+//! keeps a late owner out.
 
 mod assets;
 mod build;
