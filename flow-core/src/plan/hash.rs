@@ -12,17 +12,34 @@ pub fn fingerprint(plan: &Plan) -> Digest {
     Digest::of(canonical(&definition(plan)).as_bytes())
 }
 
-/// The digest of the fingerprint, the changes that the previews named and the facts that they declared stable; never a
-/// time, a process id or an estimate. Approvals bind to it.
+/// The digest of the fingerprint, of what the previews promise (changes, stable facts, unknowns, what is deployed and which
+/// scripts run), of what each step will prove and measure, of the policy and of who starts the run; never a time, a process
+/// id or an estimate. Approvals bind to it.
 #[must_use]
 pub fn plan_hash(plan: &Plan) -> Digest {
     let previews: Vec<Value> = plan
         .items()
         .map(|(stage, item)| {
-            json!([stage, item.name, item.preview.changes, item.preview.stable, item.preview.unknowns])
+            let preview = &item.preview;
+            json!({
+                "item": [json!(stage), json!(item.name)],
+                "changes": preview.changes,
+                "stable": preview.stable,
+                "unknowns": preview.unknowns,
+                "deploys": preview.deploys,
+                "scripts": preview.scripts,
+                "proves": item.proves,
+                "measures": item.measures,
+            })
         })
         .collect();
-    let approved = json!({ "fingerprint": fingerprint(plan), "previews": previews, "initiator": plan.initiator, "approvals": plan.approvals });
+    let approved = json!({
+        "fingerprint": fingerprint(plan),
+        "previews": previews,
+        "initiator": plan.initiator,
+        "approvals": plan.approvals,
+        "policy": plan.policy,
+    });
     Digest::of(canonical(&approved).as_bytes())
 }
 
