@@ -181,6 +181,9 @@ pub struct BuildFacts {
     pub commit: Option<String>,
     /// The artefacts by name.
     pub artifacts: BTreeMap<Name, Artifact>,
+    /// The images by the reference that the registry has them under.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Digest>,
 }
 
 /// What stage 3 lets later stages rely on.

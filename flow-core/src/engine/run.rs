@@ -174,8 +174,10 @@ impl Run {
             serde_json::from_value::<crate::Receipt<crate::stage::Build>>(receipt).ok()
         });
         decoded
-            .flat_map(|receipt| receipt.facts.artifacts.into_values())
-            .map(|artifact| artifact.digest)
+            .flat_map(|receipt| {
+                let artifacts = receipt.facts.artifacts.into_values().map(|artifact| artifact.digest);
+                artifacts.chain(receipt.facts.images.into_values())
+            })
             .collect()
     }
 

@@ -20,27 +20,27 @@ pub fn plan_hash(plan: &Plan) -> Digest {
     let previews: Vec<Value> = plan
         .items()
         .map(|(stage, item)| {
-            let preview = &item.preview;
-            json!({
-                "item": [json!(stage), json!(item.name)],
-                "changes": preview.changes,
-                "stable": preview.stable,
-                "unknowns": preview.unknowns,
-                "deploys": preview.deploys,
-                "scripts": preview.scripts,
-                "proves": item.proves,
-                "measures": item.measures,
-            })
+            json!([stage, item.name, item.preview.changes, item.preview.stable, item.preview.unknowns])
         })
         .collect();
-    let approved = json!({
-        "fingerprint": fingerprint(plan),
-        "previews": previews,
-        "initiator": plan.initiator,
-        "approvals": plan.approvals,
-        "policy": plan.policy,
-    });
+    let mut approved = json!({ "fingerprint": fingerprint(plan), "previews": previews, "initiator": plan.initiator, "approvals": plan.approvals });
+    // Parts that older plans do not have: without them the hash is the one that it always was.
+    let promises: Vec<Value> = plan.items().filter_map(|(_, item)| promise(item)).collect();
+    if let (Some(approved), false) = (approved.as_object_mut(), promises.is_empty()) {
+        approved.insert("promises".to_owned(), json!(promises));
+    }
+    if let (Some(approved), Some(policy)) = (approved.as_object_mut(), &plan.policy) {
+        approved.insert("policy".to_owned(), json!(policy));
+    }
     Digest::of(canonical(&approved).as_bytes())
+}
+
+/// What an item deploys, runs, proves and measures, if anything.
+fn promise(item: &PlannedItem) -> Option<Value> {
+    let PlannedItem { name, proves, measures, preview, .. } = item;
+    let (deploys, scripts) = (&preview.deploys, &preview.scripts);
+    let any = !(deploys.is_empty() && scripts.is_empty() && proves.is_empty() && measures.is_empty());
+    any.then(|| json!([name, deploys, scripts, proves, measures]))
 }
 
 fn definition(plan: &Plan) -> Value {
