@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use flow_core::durable::Journaled;
+use flow_core::gate::StandardGate;
 use flow_core::plan::{Approvals, PlanError, ProposedPlan};
 use flow_core::report::Report;
 use flow_core::{Actor, BeginError, Digest, Environment, Name, RunId, Setting, Stopped, Workflow};
 use flow_journal::SqliteJournal;
 
 use crate::dying::{Death, DyingJournal};
+use crate::figures::Pulse;
 use crate::progress::Progress;
 use crate::release::{Checkout, Watch, workflow};
 use crate::world::{Place, World};
@@ -103,11 +105,22 @@ impl Controller {
 
     async fn prepare(&self, place: &Place, order: &Order) -> Result<(Setting, Workflow)> {
         let checkout = Checkout::of(&self.world, &order.release).await?;
-        let workflow = workflow(place, &checkout, order.watch)?;
+        let pulse = match order.watch {
+            Watch::Gate => {
+                let health = format!("{}/health", place.web_url()?);
+                Some(Pulse::of(health, place.prober(), self.world.clock.clone()))
+            }
+            Watch::Nobody => None,
+        };
+        let workflow = workflow(place, &checkout, order.watch, pulse)?;
         let initiator = Actor::new("release-bot")?;
         let mut setting =
             Setting::new(flow_core::name!("shop"), order.environment, order.release.clone(), initiator);
         setting.artifacts = order.artifacts.clone();
+        if order.watch == Watch::Nobody {
+            let reason = "the first release: nothing served before it, and nobody asks for it";
+            setting.policy = setting.policy.without(StandardGate::Downtime, reason, Actor::new("ann")?);
+        }
         setting.clock = self.world.clock.clone();
         setting.vault = Some(self.world.vault());
         setting.evidence = Some(self.world.evidence());

@@ -26,6 +26,8 @@
 mod app_tests;
 mod controller;
 mod dying;
+mod figures;
+mod guard;
 mod infrastructure;
 mod job;
 mod load;

@@ -13,6 +13,7 @@ mod assets;
 mod build;
 mod evidence;
 mod functions;
+mod gauge;
 mod host;
 mod metrics;
 mod migrator;
@@ -20,12 +21,14 @@ mod monitor;
 mod probe;
 mod process;
 mod router;
+mod security;
 mod vault;
 
 pub use assets::{AssetFile, AssetStore, Cdn, DomainReport, Manifest};
 pub use build::{Builder, Built, ConfigurationStore, ImageRegistry, Source, SourceRequest, SourceVersion};
 pub use evidence::{EvidenceStore, RunEvidence};
 pub use functions::{FunctionPlatform, FunctionSpec, FunctionState, Invocation};
+pub use gauge::Gauge;
 pub use host::{Command, CommandOutput, Host, HostPath, InvalidHostPath};
 pub use metrics::{Metrics, Sample};
 pub use migrator::{
@@ -35,4 +38,5 @@ pub use monitor::{AlertRules, Notification, NotificationReceipt, Notifier, RuleS
 pub use probe::{ProbeReply, ProbeRequest, Prober};
 pub use process::{Health, HealthCheck, Instance, InstanceId, LaunchSpec, ProcessManager};
 pub use router::{InFlight, Route, Router, Routing, WeightProblem, Weights};
+pub use security::{SecurityAspect, SecurityCheck, SecurityFinding};
 pub use vault::{Sealed, Vault};

@@ -7,7 +7,11 @@ mod form;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod hash;
+#[cfg(test)]
 mod plan;
+#[cfg(test)]
+mod rendered;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod contract;
 mod functions;
 mod migrate;
 mod monitoring;
+mod policy;
 mod prepare;
 mod services;
 mod verify;
