@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use flow_core::durable::Journaled;
 use flow_core::gate::StandardGate;
 use flow_core::plan::{Approvals, PlanError, ProposedPlan};
-use flow_core::report::Report;
+use flow_core::report::{Language, Report};
 use flow_core::{Actor, BeginError, Digest, Environment, Name, RunId, Setting, Stopped, Workflow};
 use flow_journal::SqliteJournal;
 
@@ -151,6 +151,7 @@ impl Controller {
         let directory = self.directory(run);
         std::fs::create_dir_all(&directory).with_context(|| format!("`{}`", directory.display()))?;
         std::fs::write(directory.join("report.md"), report.to_markdown())?;
+        std::fs::write(directory.join("report.zh.md"), report.to_markdown_in(Language::Chinese))?;
         std::fs::write(directory.join("report.json"), serde_json::to_vec_pretty(&report.to_json())?)?;
         Ok(())
     }

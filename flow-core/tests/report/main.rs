@@ -1,6 +1,8 @@
 //! The report of a run from hand-made histories, each of them one that the machine accepts.
 
 #[cfg(test)]
+mod chinese;
+#[cfg(test)]
 mod content;
 #[cfg(test)]
 mod form;
