@@ -7,5 +7,5 @@ mod vault;
 
 pub use clock::VirtualClock;
 pub use evidence::MemoryEvidence;
-pub use fleet::FakeFleet;
+pub use fleet::{Answered, FakeFleet, FleetInstances, FleetRouter, Moment, Trouble, UnderWay};
 pub use vault::MemoryVault;
