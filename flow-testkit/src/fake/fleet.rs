@@ -6,6 +6,7 @@ mod life;
 mod processes;
 mod router;
 mod routing;
+mod share;
 mod state;
 mod trouble;
 mod users;
@@ -13,6 +14,7 @@ mod users;
 pub use history::Moment;
 pub use instances::{FleetInstances, Trouble};
 pub use router::FleetRouter;
+pub(super) use share::Share;
 pub use users::{Answered, UnderWay};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
