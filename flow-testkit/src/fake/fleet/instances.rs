@@ -56,6 +56,11 @@ impl FleetInstances {
         self.arrange(version, Kind::EndsAtLaunch);
     }
 
+    /// The program of `version` is not there: its launch finds nothing and leaves nothing.
+    pub fn lose_the_program(&self, version: &str) {
+        self.arrange(version, Kind::ProgramMissing);
+    }
+
     /// Each instance of `version` listens only `takes` after its launch.
     pub fn start_slowly(&self, version: &str, takes: Duration) {
         self.arrange(version, Kind::SlowStart(takes));

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::FakeFleet;
 use super::life::Life;
+use super::trouble::Kind;
 use crate::ledger::Change;
 
 #[async_trait]
@@ -101,7 +102,11 @@ impl FakeFleet {
             }
             return Ok(life.instance.clone());
         }
-        if state.ends_at_launch(&spec.service, &spec.version) {
+        if state.fails_to_launch(&spec.service, &spec.version, Kind::ProgramMissing) {
+            let missing = "the program does not exist";
+            return Err(StepError::new(ErrorKind::NotFound, missing).fact("program", spec.program.display()));
+        }
+        if state.fails_to_launch(&spec.service, &spec.version, Kind::EndsAtLaunch) {
             let ended = "the process ended as soon as it was started";
             return Err(StepError::new(ErrorKind::Failed, ended).fact("id", &spec.instance));
         }

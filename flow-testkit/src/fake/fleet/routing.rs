@@ -36,12 +36,13 @@ pub(super) fn check(routing: &Routing, granularity: u8) -> Result<(), Problems> 
 }
 
 fn is_address(text: &str) -> bool {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return false;
+    }
     if let Some(path) = text.strip_prefix("unix:") {
         let path = Path::new(path);
         return path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
     }
-    let plain =
-        |host: &str| !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| plain(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
+    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    text.rsplit_once(':').is_some_and(|(host, own)| !host.is_empty() && port(own))
 }

@@ -98,10 +98,10 @@ impl State {
         }
     }
 
-    pub(super) fn ends_at_launch(&self, service: &Name, version: &Name) -> bool {
-        self.troubles.iter().any(|trouble| {
-            trouble.kind == Kind::EndsAtLaunch && trouble.is_about(service.as_str(), version.as_str())
-        })
+    /// Whether launches of `version` fail by `kind`.
+    pub(super) fn fails_to_launch(&self, service: &Name, version: &Name, kind: Kind) -> bool {
+        let about = |trouble: &&Trouble| trouble.is_about(service.as_str(), version.as_str());
+        self.troubles.iter().filter(about).any(|trouble| trouble.kind == kind)
     }
 
     /// How long `life` takes to end when it is asked to and killed after `grace`.

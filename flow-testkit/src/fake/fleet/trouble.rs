@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Ends,
     /// They end as soon as they are started: the launch fails.
     EndsAtLaunch,
+    /// Their program is not there: the launch finds nothing.
+    ProgramMissing,
     /// They do not listen until this long after their launch.
     SlowStart(Duration),
     /// They take this long to end when asked; for ever without one.
