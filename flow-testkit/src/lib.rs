@@ -6,6 +6,9 @@ pub mod fault;
 
 mod ledger;
 mod permit;
+mod weights;
 
+#[doc(hidden)]
+pub use flow_core as __core;
 pub use ledger::{Called, Ledger};
 pub use permit::{context, permit, permit_under};

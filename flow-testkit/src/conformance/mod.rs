@@ -6,7 +6,13 @@
 //! an implementation that breaks it, and demands that the promise's test fails.
 
 pub mod journal;
+pub mod metrics;
+pub mod prober;
+pub mod process;
+pub mod router;
 
+mod failure;
 mod promise;
 
+pub use failure::Failure;
 pub use promise::{Checked, breaks};

@@ -3,9 +3,13 @@
 mod clock;
 mod evidence;
 mod fleet;
+mod metrics;
+mod prober;
 mod vault;
 
 pub use clock::VirtualClock;
 pub use evidence::MemoryEvidence;
-pub use fleet::FakeFleet;
+pub use fleet::{Answered, FakeFleet, FleetInstances, FleetRouter, Moment, Trouble, UnderWay};
+pub use metrics::{FakeMetrics, Quality};
+pub use prober::{Arrival, FakeProber, Page};
 pub use vault::MemoryVault;

@@ -3,4 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod faults;
+mod fleet;
 mod journal;
+mod metrics;
+mod prober;
+mod process;
+mod router;
