@@ -5,8 +5,14 @@
 //! outside. Every suite is itself proved: [`broken_implementations!`](crate::broken_implementations) pairs each promise with
 //! an implementation that breaks it, and demands that the promise's test fails.
 
+pub mod configuration;
+pub mod evidence;
 pub mod journal;
+pub mod notifier;
+pub mod rules;
+pub mod vault;
 
 mod promise;
+mod refusal;
 
 pub use promise::{Checked, breaks};

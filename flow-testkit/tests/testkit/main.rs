@@ -2,5 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod configuration;
+mod evidence;
 mod faults;
 mod journal;
+mod notifier;
+mod rules;
+mod vault;
