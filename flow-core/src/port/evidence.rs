@@ -37,10 +37,13 @@ pub struct RunEvidence {
 /// Keeps what finished runs proved.
 #[async_trait]
 pub trait EvidenceStore: Send + Sync {
-    /// Keeps evidence. The same run's evidence kept twice is kept once.
+    /// Keeps evidence, durably. The same run's evidence kept twice is kept once, and as it was first: a repetition must not
+    /// lengthen how long it can be relied on.
     ///
     /// # Errors
-    /// Any kind where it is not durable.
+    /// [`Invalid`](crate::ErrorKind::Invalid) with all its problems for evidence that names no digest or ends before it
+    /// begins, [`Conflict`](crate::ErrorKind::Conflict) where the run recorded another release or other digests, any kind
+    /// where it is not durable. What stood before stands then.
     async fn record(&self, permit: &Permit, evidence: &RunEvidence) -> Result<(), StepError>;
 
     /// All evidence for `digest` of `application` in `environment`, expired or not, oldest first.
