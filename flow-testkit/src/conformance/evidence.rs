@@ -1,6 +1,7 @@
 //! What every [`EvidenceStore`] promises, as checks.
 
 use async_trait::async_trait;
+use flow_core::policy::Proof;
 use flow_core::port::{EvidenceStore, RunEvidence};
 use flow_core::{Digest, Environment, ErrorKind, Name, RunId, name};
 use jiff::Timestamp;
@@ -94,6 +95,7 @@ fn proof(run: &str, at: i64, contents: &[&str]) -> Checked<RunEvidence> {
         environment: Environment::Staging,
         release: name!("1.1.0"),
         digests: contents.iter().map(|content| Digest::of(content.as_bytes())).collect(),
+        proved: vec![Proof::FunctionalTest],
         run: RunId::new(run)?,
         head: Digest::of(run.as_bytes()),
         recorded,
