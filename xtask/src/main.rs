@@ -3,7 +3,9 @@
 
 mod args;
 mod metadata;
+mod outside;
 mod rules;
+mod semver;
 mod suite;
 mod system_packages;
 mod table;

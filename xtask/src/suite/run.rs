@@ -12,9 +12,11 @@ use thiserror::Error;
 use super::steps::{self, Action, Step};
 use super::tally::Tally;
 use crate::args::{OnFailure, TestOptions, Tier};
+use crate::outside::{self, TrialError};
 use crate::rules::{self, RulesError};
+use crate::semver::{self, BaselineError};
 use crate::system_packages::{self, PackageError};
-use crate::tools::{self, CARGO_DENY, ToolError};
+use crate::tools::{self, CARGO_DENY, CARGO_SEMVER_CHECKS, ToolError};
 use crate::workspace::Workspace;
 
 /// Tells tests to make their full number of trials.
@@ -53,6 +55,10 @@ enum StepFailure {
     Tool(#[from] ToolError),
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error(transparent)]
+    Trial(#[from] TrialError),
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
 }
 
 /// What a step has to say when it went well.
@@ -113,6 +119,13 @@ fn run_step(step: &Step, workspace: &Workspace, tier: &Tier) -> StepResult {
             let kept = tools::kept_folder(|name| std::env::var_os(name))?;
             let mut deny = Command::new(CARGO_DENY.ensure(&kept, workspace)?);
             run_plainly(deny.current_dir(workspace.root()).stdin(Stdio::null()).args(*args))
+        }
+        Action::Outside => Ok(outside::run(workspace)?),
+        Action::PublicApi => {
+            let kept = tools::kept_folder(|name| std::env::var_os(name))?;
+            let mut check = Command::new(CARGO_SEMVER_CHECKS.ensure(&kept, workspace)?);
+            check.current_dir(workspace.root()).stdin(Stdio::null());
+            run_plainly(check.args(semver::arguments(workspace)?))
         }
     }
 }

@@ -24,6 +24,10 @@ pub(crate) enum Action {
     Example(&'static str),
     /// Runs cargo-deny.
     Deny(&'static [&'static str]),
+    /// Compares the public API with its baseline.
+    PublicApi,
+    /// Tests the crates outside the workspace.
+    Outside,
 }
 
 /// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
@@ -63,11 +67,13 @@ const STEPS: &[Step] = &[
         action: Action::Tests(&["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]),
     },
     Step { name: "example deploy", action: Action::Example("deploy") },
+    Step { name: "crates outside", action: Action::Outside },
     Step {
         name: "licences, bans, sources",
         action: Action::Deny(&["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]),
     },
     Step { name: "docs", action: Action::Docs(&["doc", "--workspace", "--no-deps", "--locked"]) },
+    Step { name: "public API", action: Action::PublicApi },
 ];
 
 /// The suite's steps.
