@@ -46,6 +46,8 @@ async fn main() -> Result<()> {
         };
         let (setting, run) = (shop::setting(root.path(), release)?, RunId::new(release)?);
         let (mut events, approved) = (setting.events.subscribe(), shop::approved(&workflow, &setting).await?);
+        // The run has the other handle to the hub: when it ends, the events do.
+        drop(setting);
         let durable = Journaled::new(journal.clone(), run.clone());
         let deploying = tokio::spawn(async move { workflow.run(approved, &durable).await });
 
