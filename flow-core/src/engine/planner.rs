@@ -32,12 +32,12 @@ pub(crate) async fn plan(setting: &Setting, stages: &[StageWork]) -> Result<Plan
             problems.push(PlanProblem::EmptyStage(work.stage));
         }
         let mut items = Vec::new();
-        for (group, item) in
-            (0..).zip(&work.groups).flat_map(|(group, items)| items.iter().map(move |item| (group, item)))
-        {
-            match plan_item(setting, &parts, &**item).await {
-                Ok(item) => items.push(PlannedItem { group, ..item }),
-                Err(found) => problems.extend(found),
+        for (group, together) in (0..).zip(&work.groups) {
+            for item in together {
+                match plan_item(setting, &parts, &**item).await {
+                    Ok(item) => items.push(PlannedItem { group, ..item }),
+                    Err(found) => problems.extend(found),
+                }
             }
         }
         let (not_applicable, without) = (work.not_applicable.clone(), work.without.clone());

@@ -22,6 +22,8 @@ pub(crate) enum Action {
     Rules,
     /// Runs an example with the release profile in an empty directory.
     Example(&'static str),
+    /// Runs examples with the profile that the tests have compiled them with, each in an empty directory.
+    ShortExamples(&'static [&'static str]),
     /// Runs cargo-deny.
     Deny(&'static [&'static str]),
     /// Compares the public API with its baseline.
@@ -45,6 +47,16 @@ const TESTS: Step = Step {
     ]),
 };
 
+/// The examples that are one file each; a test compares the list with the folder.
+const SHORT_EXAMPLES: &[&str] = &[
+    "approval_at_a_gate",
+    "approval_between_stages",
+    "custom_adapter",
+    "custom_strategy",
+    "progress_lines",
+    "resume_after_crash",
+];
+
 /// All steps, in order: what is cheap and often wrong comes first.
 const STEPS: &[Step] = &[
     Step { name: "format", action: Action::Cargo(&["fmt", "--all", "--", "--check"]) },
@@ -66,6 +78,7 @@ const STEPS: &[Step] = &[
         name: "doctests",
         action: Action::Tests(&["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]),
     },
+    Step { name: "short examples", action: Action::ShortExamples(SHORT_EXAMPLES) },
     Step { name: "example deploy", action: Action::Example("deploy") },
     Step { name: "crates outside", action: Action::Outside },
     Step {
@@ -94,6 +107,22 @@ mod tests {
     fn every_step_is_called_something_else() {
         let names: std::collections::BTreeSet<_> = all().iter().map(|step| step.name).collect();
         assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn every_short_example_is_run_and_has_fewer_than_80_lines() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let source = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+        let examples = files.filter(source).filter(|path| !path.ends_with("lib.rs"));
+        let mut found: Vec<String> = Vec::new();
+        for path in examples {
+            let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+            assert!(lines < 80, "{} has {lines} lines", path.display());
+            found.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+        }
+        found.sort();
+        assert_eq!(found, SHORT_EXAMPLES);
     }
 
     #[test]
