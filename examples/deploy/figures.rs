@@ -105,7 +105,7 @@ impl Gauge for Queries {
         let options = SqliteConnectOptions::new().filename(&self.database).read_only(true);
         let mut connection = options.connect().await.map_err(failed)?;
         let mut slowest = Duration::ZERO;
-        for query in QUERIES.iter().cycle().take(20) {
+        for query in QUERIES.into_iter().cycle().take(20) {
             let begun = self.clock.monotonic();
             sqlx::query(query).fetch_all(&mut connection).await.map_err(failed)?;
             slowest = slowest.max(self.clock.monotonic().saturating_sub(begun));
