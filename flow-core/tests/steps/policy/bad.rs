@@ -70,7 +70,7 @@ async fn everything_that_is_wrong_with_the_input_is_said_at_once_and_nothing_is_
         "Services/empty: `strategy.size`: must be at least 1",
         "Services/endless: `service.size`: must be at most 10000",
         "Services/endless: `service.ready_within`: must be at most a day",
-        "Services/steep: `strategy.steps.1.weight`: must be above the weight before it",
+        "Services/steep: `strategy.steps[1].weight`: must be above the weight before it",
         "Verify/never: `deadline`: must be above 0",
     ];
     for expected in expected {
