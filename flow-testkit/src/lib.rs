@@ -2,6 +2,8 @@
 
 pub mod conformance;
 pub mod fake;
+#[cfg(feature = "mockall")]
+pub mod mock;
 
 mod permit;
 

@@ -1,5 +1,9 @@
 //! The suites of the testkit against the stores of flow-core.
 
+#[cfg(feature = "mockall")]
+#[path = "conformance/mocks.rs"]
+mod mocks;
+
 mod memory_journal {
     use flow_core::journal::MemoryJournal;
 

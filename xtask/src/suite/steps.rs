@@ -26,12 +26,17 @@ pub(crate) enum Action {
     Deny(&'static [&'static str]),
 }
 
+/// The one feature that nothing in the workspace turns on by itself.
+const MOCKS: &str = "flow-testkit/mockall";
+
 /// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
 const TESTS: Step = Step {
     name: "tests",
     action: Action::Tests(&[
         "test",
         "--workspace",
+        "--features",
+        MOCKS,
         "--locked",
         "--no-fail-fast",
         "--lib",
@@ -50,6 +55,8 @@ const STEPS: &[Step] = &[
             "clippy",
             "--workspace",
             "--all-targets",
+            "--features",
+            MOCKS,
             "--locked",
             "--",
             "-D",
@@ -60,14 +67,25 @@ const STEPS: &[Step] = &[
     TESTS,
     Step {
         name: "doctests",
-        action: Action::Tests(&["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]),
+        action: Action::Tests(&[
+            "test",
+            "--doc",
+            "--workspace",
+            "--features",
+            MOCKS,
+            "--locked",
+            "--no-fail-fast",
+        ]),
     },
     Step { name: "example deploy", action: Action::Example("deploy") },
     Step {
         name: "licences, bans, sources",
         action: Action::Deny(&["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]),
     },
-    Step { name: "docs", action: Action::Docs(&["doc", "--workspace", "--no-deps", "--locked"]) },
+    Step {
+        name: "docs",
+        action: Action::Docs(&["doc", "--workspace", "--no-deps", "--features", MOCKS, "--locked"]),
+    },
 ];
 
 /// The suite's steps.
@@ -88,6 +106,15 @@ mod tests {
     fn every_step_is_called_something_else() {
         let names: std::collections::BTreeSet<_> = all().iter().map(|step| step.name).collect();
         assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn the_mocks_are_linted_tested_and_documented() {
+        let with = all().iter().filter(|step| match &step.action {
+            Action::Cargo(args) | Action::Tests(args) | Action::Docs(args) => args.contains(&MOCKS),
+            _ => false,
+        });
+        assert_eq!(with.map(|step| step.name).collect::<Vec<_>>(), ["clippy", "tests", "doctests", "docs"]);
     }
 
     #[test]
