@@ -6,4 +6,5 @@ mod crash;
 mod facade;
 mod golden;
 mod probe;
+mod promises;
 mod runs;
