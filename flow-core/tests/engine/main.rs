@@ -7,4 +7,5 @@ mod events;
 mod facade;
 mod golden;
 mod probe;
+mod promises;
 mod runs;

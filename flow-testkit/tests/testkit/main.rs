@@ -8,6 +8,8 @@ mod faults;
 mod fleet;
 mod journal;
 mod metrics;
+#[cfg(feature = "mockall")]
+mod mocks;
 mod notifier;
 mod prober;
 mod process;

@@ -32,12 +32,17 @@ pub(crate) enum Action {
     Outside,
 }
 
+/// The one feature that nothing in the workspace turns on by itself.
+const MOCKS: &str = "flow-testkit/mockall";
+
 /// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
 const TESTS: Step = Step {
     name: "tests",
     action: Action::Tests(&[
         "test",
         "--workspace",
+        "--features",
+        MOCKS,
         "--locked",
         "--no-fail-fast",
         "--lib",
@@ -66,6 +71,8 @@ const STEPS: &[Step] = &[
             "clippy",
             "--workspace",
             "--all-targets",
+            "--features",
+            MOCKS,
             "--locked",
             "--",
             "-D",
@@ -76,7 +83,15 @@ const STEPS: &[Step] = &[
     TESTS,
     Step {
         name: "doctests",
-        action: Action::Tests(&["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]),
+        action: Action::Tests(&[
+            "test",
+            "--doc",
+            "--workspace",
+            "--features",
+            MOCKS,
+            "--locked",
+            "--no-fail-fast",
+        ]),
     },
     Step { name: "short examples", action: Action::ShortExamples(SHORT_EXAMPLES) },
     Step { name: "example deploy", action: Action::Example("deploy") },
@@ -85,7 +100,10 @@ const STEPS: &[Step] = &[
         name: "licences, bans, sources",
         action: Action::Deny(&["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]),
     },
-    Step { name: "docs", action: Action::Docs(&["doc", "--workspace", "--no-deps", "--locked"]) },
+    Step {
+        name: "docs",
+        action: Action::Docs(&["doc", "--workspace", "--no-deps", "--features", MOCKS, "--locked"]),
+    },
     Step { name: "public API", action: Action::PublicApi },
 ];
 
@@ -123,6 +141,15 @@ mod tests {
         }
         found.sort();
         assert_eq!(found, SHORT_EXAMPLES);
+    }
+
+    #[test]
+    fn the_mocks_are_linted_tested_and_documented() {
+        let with = all().iter().filter(|step| match &step.action {
+            Action::Cargo(args) | Action::Tests(args) | Action::Docs(args) => args.contains(&MOCKS),
+            _ => false,
+        });
+        assert_eq!(with.map(|step| step.name).collect::<Vec<_>>(), ["clippy", "tests", "doctests", "docs"]);
     }
 
     #[test]
