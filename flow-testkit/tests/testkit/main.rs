@@ -5,6 +5,7 @@
 mod configuration;
 mod evidence;
 mod faults;
+mod host;
 mod journal;
 mod notifier;
 mod rules;
