@@ -174,7 +174,7 @@ pub async fn malformed_rules_are_refused_with_their_position_and_the_old_ones_st
     fixture.rules().apply(&permit(), &set(SHOP, ERRORS)).await?;
     for (bad, line) in [
         ("groups:\n- name: shop\n  rules: [\n", "line 3"),
-        ("groups:\n- name: shop\n\trules: []\n", "line 3"),
+        ("groups:\n- name: shop\n  rules: ]\n", "line 3"),
         ("rules: []\n", "line 1"),
     ] {
         let error = refusal(fixture.rules().apply(&permit(), &set(SHOP, bad)).await, bad)?;

@@ -6,6 +6,7 @@ mod configuration;
 mod evidence;
 mod faults;
 mod fleet;
+mod host;
 mod journal;
 mod metrics;
 #[cfg(feature = "mockall")]

@@ -35,7 +35,14 @@ impl Server {
     pub(crate) async fn start(
         answer: impl Fn(&Asked) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
     ) -> Self {
-        let listener = listen().await;
+        Self::start_on(listen().await, answer)
+    }
+
+    /// As [`start`](Self::start), on a given listener.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        answer: impl Fn(&Asked) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (memory, answer) = (Arc::clone(&asked), Arc::new(answer));
@@ -62,6 +69,13 @@ impl Server {
             }
         });
         Self { address, asked, accepting }
+    }
+
+    /// Stops listening, and says what was asked until then.
+    pub(crate) async fn stop(mut self) -> Vec<Asked> {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+        self.asked()
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
