@@ -1,5 +1,4 @@
 //! Durations by criterion: a durable step in a sequence, and the resume of a long journal.
-#![expect(missing_docs, reason = "criterion's macros make a public function without a word")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -127,6 +127,7 @@ fn proof(run: &str, contents: &[&[u8]]) -> RunEvidence {
         environment: Environment::Staging,
         release: name!("1.0.0"),
         digests: contents.iter().map(|content| Digest::of(content)).collect(),
+        proved: Vec::new(),
         run: RunId::new(run).unwrap(),
         head: Digest::of(b"head"),
         recorded: "2026-01-02T03:04:05Z".parse().unwrap(),

@@ -11,7 +11,7 @@ const fn machine(name: &'static str) -> Test {
 }
 
 const fn memory(name: &'static str) -> Test {
-    Test { package: "flow-testkit", program: "conformance", name }
+    Test { package: "flow-testkit", program: "testkit", name }
 }
 
 const fn sqlite(name: &'static str) -> Test {
@@ -274,20 +274,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
             ".is_none_or(|holder| holder.fence != lease.fence)",
             ".is_none_or(|holder| holder.fence < lease.fence)",
         )],
-        caught_by: memory("memory_journal::a_late_owners_append_and_close_are_superseded"),
+        caught_by: memory("journal::a_late_owners_append_and_close_are_superseded"),
     },
     Mutant {
         name: "the memory store gives a fence twice",
         file: MEMORY,
         edits: &[("        state.fence += 1;\n", "        state.fence = 1;\n")],
-        caught_by: memory("memory_journal::the_fence_grows_with_every_acquire_of_a_run"),
+        caught_by: memory("journal::the_fence_grows_with_every_acquire_of_a_run"),
     },
     Mutant {
         name: "the memory store appends beside the end",
         file: MEMORY,
         edits: &[("        if found != expected {\n", "        if found > expected + 100 {\n")],
         caught_by: memory(
-            "memory_journal::an_append_beside_the_end_of_the_journal_is_refused_and_leaves_nothing",
+            "journal::an_append_beside_the_end_of_the_journal_is_refused_and_leaves_nothing",
         ),
     },
     // The store on SQLite.
