@@ -10,7 +10,7 @@ mod sequence;
 
 pub use disk::{BareLog, Disk};
 pub use samples::Samples;
-pub use sequence::{Sequence, Times, held, setting};
+pub use sequence::{Sequence, Times, held, runtime, setting};
 
 /// Whatever went wrong; a bench only gives up.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -11,6 +11,7 @@ use flow_core::{
     Actor, Captured, Environment, ErrorKind, Name, Outcome, Permit, Preview, Receipt, Reversibility,
     Rollback, Setting, Step, StepContext, StepError, Stopped, Work, Workflow, name,
 };
+use tokio::runtime::{Builder, Runtime};
 
 use crate::Error;
 
@@ -25,6 +26,14 @@ pub struct Sequence {
 /// When each step of the sequence began and ended, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Times(Arc<Mutex<Vec<(Instant, Instant)>>>);
+
+/// One thread for a whole run: what a step costs is then what it does, not how soon another thread wakes up.
+///
+/// # Errors
+/// Where the system has no room for it.
+pub fn runtime() -> Result<Runtime, Error> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
 
 /// The setting of a deployment into the development environment.
 ///

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flow_benches::{Disk, Error, Samples, Sequence, Times, setting};
+use flow_benches::{Disk, Error, Samples, Sequence, Times, runtime, setting};
 use flow_core::durable::Journaled;
 use flow_core::event::Next;
 use flow_core::journal::{JournalStore, MemoryJournal};
@@ -19,7 +19,7 @@ const LONG: usize = 1_000;
 const ROUNDS: usize = 10;
 
 fn main() -> Result<(), Error> {
-    let runtime = Runtime::new()?;
+    let runtime = runtime()?;
     against_a_bare_append(&runtime)?;
     first_steps_against_last(&runtime)?;
     watched_against_unwatched(&runtime)
@@ -45,8 +45,8 @@ fn against_a_bare_append(runtime: &Runtime) -> Result<(), Error> {
     for round in 0..3 {
         let (sequence, journal) = (sequence.clone(), journal.clone());
         let run = RunId::new(format!("bench-{round}"))?;
-        let times =
-            block_on(runtime, async move { sequence.run(&setting()?, &Journaled::new(journal, run)).await })?;
+        let times = runtime
+            .block_on(async move { sequence.run(&setting()?, &Journaled::new(journal, run)).await })?;
         split(&times, &mut early, &mut late);
         durable.extend(times.gaps());
     }
@@ -118,7 +118,7 @@ fn in_memory(runtime: &Runtime, sequence: &Sequence, watcher: Option<Watcher>) -
     let (sequence, setting) = (sequence.clone(), setting()?);
     let subscribed = watcher.map(|_| setting.events.subscribe());
     let mut stream = subscribed.filter(|_| watcher == Some(Watcher::Sleeps));
-    block_on(runtime, async move {
+    runtime.block_on(async move {
         let durable = Journaled::new(Arc::new(MemoryJournal::new()), RunId::new("bench")?);
         let times = sequence.run(&setting, &durable).await?;
         if let Some(stream) = &mut stream {
@@ -136,14 +136,6 @@ fn split(times: &Times, early: &mut Samples, late: &mut Samples) {
     let gaps = times.gaps();
     early.extend(gaps.iter().take(100).copied());
     late.extend(gaps.iter().rev().take(100).copied());
-}
-
-/// On one of the runtime's own threads, as a controller's deployments are.
-fn block_on<T: Send + 'static>(
-    runtime: &Runtime,
-    work: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    runtime.block_on(runtime.spawn(work))?
 }
 
 fn figure(what: &str, ratio: f64, goal: f64) {

@@ -5,19 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use flow_benches::{Disk, Error, Sequence, held, setting};
+use flow_benches::{Disk, Error, Sequence, held, runtime, setting};
 use flow_core::RunId;
 use flow_core::durable::{Durable, Journaled};
 use flow_core::journal::{JournalStore, MemoryJournal};
 use flow_journal::SqliteJournal;
-use tokio::runtime::Runtime;
 
 /// Where the disk is that builds go to.
 const BELOW: &str = env!("CARGO_TARGET_TMPDIR");
 
 fn memory_step(criterion: &mut Criterion) {
     must(|| {
-        let runtime = Runtime::new()?;
+        let runtime = runtime()?;
         let mut group = criterion.benchmark_group("memory_step");
         for steps in [10, 100, 1_000] {
             let sequence = Sequence::idle(steps)?;
@@ -25,7 +24,7 @@ fn memory_step(criterion: &mut Criterion) {
                 bencher.iter_custom(|times| {
                     repeat(times, || {
                         let sequence = sequence.clone();
-                        block_on(&runtime, async move {
+                        runtime.block_on(async move {
                             let journal = Arc::new(MemoryJournal::new());
                             let durable = Journaled::new(journal, RunId::new("bench")?);
                             Ok(sequence.run(&setting()?, &durable).await?.mean())
@@ -41,7 +40,7 @@ fn memory_step(criterion: &mut Criterion) {
 
 fn sqlite_step(criterion: &mut Criterion) {
     must(|| {
-        let runtime = Runtime::new()?;
+        let runtime = runtime()?;
         let disk = Disk::below(BELOW)?;
         let journal = runtime.block_on(disk.journal("journal.db"))?;
         let (sequence, run) = (Sequence::idle(100)?, AtomicU64::new(0));
@@ -52,7 +51,7 @@ fn sqlite_step(criterion: &mut Criterion) {
                 repeat(times, || {
                     let (sequence, journal) = (sequence.clone(), journal.clone());
                     let run = RunId::new(format!("bench-{}", run.fetch_add(1, Ordering::Relaxed)))?;
-                    block_on(&runtime, async move {
+                    runtime.block_on(async move {
                         let durable = Journaled::new(journal, run);
                         Ok(sequence.run(&setting()?, &durable).await?.mean())
                     })
@@ -68,7 +67,7 @@ fn sqlite_step(criterion: &mut Criterion) {
 fn sqlite_resume(criterion: &mut Criterion) {
     const ENTRIES: usize = 10_000;
     must(|| {
-        let runtime = Runtime::new()?;
+        let runtime = runtime()?;
         let disk = Disk::below(BELOW)?;
         let run = RunId::new("bench")?;
         let (workflow, setting) = runtime.block_on(async {
@@ -102,14 +101,6 @@ fn sqlite_resume(criterion: &mut Criterion) {
         group.finish();
         Ok(())
     });
-}
-
-/// On one of the runtime's own threads, as a controller's deployments are.
-fn block_on<T: Send + 'static>(
-    runtime: &Runtime,
-    work: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    runtime.block_on(runtime.spawn(work))?
 }
 
 /// The sum over `times` measurements. Criterion has no way to be told of an error.
