@@ -8,7 +8,7 @@ use flow_core::ErrorKind;
 use flow_core::port::ProcessManager;
 use flow_testkit::permit;
 
-use super::world::{GRACE, WEB, World, named, number_in, script, sleeper};
+use super::world::{GRACE, WEB, World, named, number_in, script};
 use crate::outside::{processes_of, runs};
 
 #[tokio::test]
