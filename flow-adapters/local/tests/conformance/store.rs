@@ -4,6 +4,8 @@
 mod assets;
 #[path = "store/files.rs"]
 mod files;
+#[path = "store/prober.rs"]
+mod prober;
 #[path = "store/rules.rs"]
 mod rules;
 #[path = "store/server.rs"]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue, LOCATION};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -31,7 +31,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers every request with what `answer` says: a status and a body, or nothing, for ever.
+    /// Answers every request with what `answer` says: a status and a body, or nothing, for ever. A redirect leads where its
+    /// body says.
     pub(crate) async fn start(
         answer: impl Fn(&Asked) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
     ) -> Self {
@@ -57,7 +58,10 @@ impl Server {
                         let Some((status, body)) = answer(&asked) else {
                             return std::future::pending().await;
                         };
+                        let leads =
+                            HeaderValue::from_bytes(&body).ok().filter(|_| (300..400).contains(&status));
                         let mut response = Response::new(Full::new(Bytes::from(body)));
+                        response.headers_mut().extend(leads.map(|leads| (LOCATION, leads)));
                         *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap();
                         Ok::<_, Infallible>(response)
                     }
