@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::full;
 
 /// A file that is being written and that nobody reads yet. Every byte that a store or a record puts on the disk goes through
-/// here, so this is where a test [takes the room away](full::FullDisk).
+/// here, so this is where a test takes the room away (`FullDisk`).
 #[derive(Debug)]
 pub(crate) struct Draft(File);
 

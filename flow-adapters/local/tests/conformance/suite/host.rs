@@ -56,11 +56,12 @@ impl HostFixture for Machine {
     async fn put(&self, path: &str, node: HostNode) -> Checked {
         let path = self.at("root").join(path);
         fs::create_dir_all(path.parent().unwrap())?;
-        Ok(match node {
+        match node {
             HostNode::Directory => fs::create_dir_all(path)?,
             HostNode::File(content) => fs::write(path, content)?,
             HostNode::Link(target) => symlink(target, path)?,
-        })
+        }
+        Ok(())
     }
 
     async fn outside(&self) -> Checked<BTreeMap<String, HostNode>> {
