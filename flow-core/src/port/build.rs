@@ -74,11 +74,12 @@ pub trait Builder: Send + Sync {
     /// [`Failed`](crate::ErrorKind::Failed) with the end of the output when the build itself fails.
     async fn build(&self, permit: &Permit, version: &SourceVersion) -> Result<Built, StepError>;
 
-    /// Removes kept artefacts; ones that are not there are done.
+    /// Forgets the build of this commit, and removes the artefacts that no other kept build has: two commits may give the
+    /// same bytes. A build that is not there is done. It may stop half-way, and is safe to repeat from there.
     ///
     /// # Errors
-    /// Any kind where one still stands.
-    async fn discard(&self, permit: &Permit, digests: &[Digest]) -> Result<(), StepError>;
+    /// Any kind where it is still found, or where an artefact of it alone still stands.
+    async fn discard(&self, permit: &Permit, version: &SourceVersion) -> Result<(), StepError>;
 }
 
 /// Keeps an environment's configuration file.

@@ -58,12 +58,14 @@ impl Builder for World {
         })
     }
 
-    async fn discard(&self, _: &Permit, digests: &[Digest]) -> Result<(), StepError> {
+    async fn discard(&self, _: &Permit, version: &SourceVersion) -> Result<(), StepError> {
         self.change("discard", |state| {
-            state.kept.retain(|digest| !digests.contains(digest));
-            let gone =
-                |built: &Built| built.artifacts.values().any(|artifact| digests.contains(&artifact.digest));
-            state.builds.retain(|_, built| !gone(built));
+            let Some(gone) = state.builds.remove(&version.commit) else { return };
+            let names = |built: &Built, digest: &Digest| {
+                built.artifacts.values().any(|artifact| artifact.digest == *digest)
+            };
+            let shared = |digest: &Digest| state.builds.values().any(|built| names(built, digest));
+            state.kept.retain(|digest| !names(&gone, digest) || shared(digest));
         })
     }
 }
