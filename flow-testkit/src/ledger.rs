@@ -77,11 +77,12 @@ impl<'a> Change<'a> {
         self.once = Some(format!("{} {parameters:?}", self.point));
         self
     }
+}
 
-    fn run(&self) -> String {
-        let key = self.permit.idempotency_key();
-        key.split('/').next().unwrap_or(key).to_owned()
-    }
+/// The run that `permit` belongs to, as its key tells.
+pub(crate) fn run_of(permit: &Permit) -> String {
+    let key = permit.idempotency_key();
+    key.split('/').next().unwrap_or(key).to_owned()
 }
 
 impl Ledger {
@@ -118,9 +119,14 @@ impl Ledger {
 
     /// Refuses something that production might let pass.
     pub(crate) fn refuse(&self, reason: impl Into<String>) -> StepError {
+        self.refuse_as(ErrorKind::Conflict, reason)
+    }
+
+    /// Refuses it with the kind that the port's contract names.
+    pub(crate) fn refuse_as(&self, kind: ErrorKind, reason: impl Into<String>) -> StepError {
         let reason = reason.into();
         self.book().refusals.push(reason.clone());
-        StepError::new(ErrorKind::Conflict, reason)
+        StepError::new(kind, reason)
     }
 
     /// Answers a call that only reads.
@@ -230,7 +236,7 @@ impl Ledger {
             book.once.remove(&change.resource);
             return Ok(());
         };
-        let made = (change.run(), effect.clone(), key.to_owned());
+        let made = (run_of(change.permit), effect.clone(), key.to_owned());
         if let Some((run, before, under)) = book.once.get(&change.resource)
             && (run, before) == (&made.0, effect)
             && under != key
