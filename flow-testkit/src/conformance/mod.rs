@@ -5,8 +5,12 @@
 //! outside. Every suite is itself proved: [`broken_implementations!`](crate::broken_implementations) pairs each promise with
 //! an implementation that breaks it, and demands that the promise's test fails.
 
+pub mod assets;
+pub mod cdn;
+pub mod functions;
 pub mod journal;
+pub mod migrator;
 
 mod promise;
 
-pub use promise::{Checked, breaks};
+pub use promise::{Checked, Outside, breaks};

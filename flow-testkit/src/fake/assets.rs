@@ -1,5 +1,5 @@
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +28,7 @@ struct State {
     directories: BTreeMap<PathBuf, Files>,
     served: Files,
     kept: BTreeMap<Digest, Vec<u8>>,
+    obstructed: BTreeSet<String>,
     /// What was served as a whole before each change.
     stood: Vec<Manifest>,
 }
@@ -93,6 +94,11 @@ impl FakeAssets {
     #[must_use]
     pub fn file(&self, path: &str) -> Option<Vec<u8>> {
         self.state().served.get(path).cloned()
+    }
+
+    /// Makes whatever is put at `path` fail from now on, as something of another kind in its place does.
+    pub fn obstruct(&self, path: impl Into<String>) {
+        self.state().obstructed.insert(path.into());
     }
 
     /// Loses all content that was kept of overwritten and removed files.
@@ -172,12 +178,17 @@ enum Move {
 }
 
 impl State {
-    fn carry_out(&mut self, step: Move) {
+    fn carry_out(&mut self, step: Move) -> Result<(), StepError> {
         let old = match step {
+            Move::Put(path, _) if self.obstructed.contains(&path) => {
+                let message = "something of another kind is in its place";
+                return Err(StepError::new(ErrorKind::Conflict, message).fact("path", path));
+            }
             Move::Put(path, content) => self.served.insert(path, content),
             Move::Remove(path) => self.served.remove(&path),
         };
         self.kept.extend(old.map(|old| (Digest::of(&old), old)));
+        Ok(())
     }
 
     /// What brings the files of `wanted` into force that are not served yet, in order.
@@ -254,10 +265,7 @@ impl AssetStore for FakeAssets {
                     state.stood.push(standing);
                 }
                 go_on(permit)?;
-                if let Some(step) = moves.get(part) {
-                    state.carry_out(step.clone());
-                }
-                Ok(())
+                moves.get(part).map_or(Ok(()), |step| state.carry_out(step.clone()))
             })
             .await
     }
@@ -281,10 +289,7 @@ impl AssetStore for FakeAssets {
                     state.stood.push(standing);
                 }
                 go_on(permit)?;
-                if let Some(step) = moves.get(part) {
-                    state.carry_out(step.clone());
-                }
-                Ok(())
+                moves.get(part).map_or(Ok(()), |step| state.carry_out(step.clone()))
             })
             .await
     }

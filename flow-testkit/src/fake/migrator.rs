@@ -159,10 +159,18 @@ impl FakeMigrator {
         self.state().tables.0.get(table).cloned()
     }
 
-    /// The names of the tables.
+    /// All tables with their rows.
     #[must_use]
-    pub fn tables(&self) -> Vec<String> {
-        self.state().tables.0.keys().cloned().collect()
+    pub fn tables(&self) -> BTreeMap<String, BTreeMap<u32, String>> {
+        self.state().tables.0.clone()
+    }
+
+    /// All tables with their rows as a backup has them; none where there is no such backup.
+    #[must_use]
+    pub fn backed_up(&self, backup: &Digest) -> Option<BTreeMap<String, BTreeMap<u32, String>>> {
+        let state = self.state();
+        let found = state.backups.iter().find(|kept| kept.proof.backup.digest == *backup);
+        found.map(|kept| kept.tables.0.clone())
     }
 
     /// The backups, oldest first.
@@ -184,7 +192,7 @@ impl FakeMigrator {
     }
 
     /// Refuses an apply that no backup of the present state covers.
-    fn backed_up(&self, state: &State, permit: &Permit) -> Result<(), StepError> {
+    fn guarded(&self, state: &State, permit: &Permit) -> Result<(), StepError> {
         let key = permit.idempotency_key();
         let begun = state.applied.iter().any(|row| row.under == key);
         let standing: Vec<&Applied> = state.applied.iter().filter(|row| row.under != key).collect();
@@ -343,7 +351,7 @@ impl Migrator for FakeMigrator {
             .change_in_parts(self.change("migrator.apply", permit), parts, |_| {
                 let mut state = self.state();
                 let Some(migration) = compared(&state)?.into_iter().next() else { return Ok(()) };
-                self.backed_up(&state, permit)?;
+                self.guarded(&state, permit)?;
                 let named = |error: StepError| error.fact("version", migration.version());
                 // What this call has applied by an earlier attempt is no rejection of the whole.
                 let begun = state.applied.iter().any(|row| row.under == key);

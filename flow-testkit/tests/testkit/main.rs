@@ -2,5 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod assets;
+mod cdn;
 mod faults;
+mod functions;
 mod journal;
+mod migrator;
