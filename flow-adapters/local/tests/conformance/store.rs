@@ -7,8 +7,8 @@ mod files;
 #[path = "store/rules.rs"]
 mod rules;
 #[path = "store/server.rs"]
-mod server;
+pub(crate) mod server;
 #[path = "store/tree.rs"]
-mod tree;
+pub(crate) mod tree;
 #[path = "store/wire.rs"]
 mod wire;
