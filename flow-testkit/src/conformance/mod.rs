@@ -6,10 +6,13 @@
 //! an implementation that breaks it, and demands that the promise's test fails.
 
 pub mod assets;
+pub mod builder;
 pub mod cdn;
 pub mod functions;
+pub mod images;
 pub mod journal;
 pub mod migrator;
+pub mod source;
 
 mod promise;
 

@@ -21,9 +21,11 @@ pub struct FakeBuilder {
 #[derive(Debug, Default)]
 struct State {
     yields: BTreeMap<Name, Vec<u8>>,
-    failure: Option<String>,
-    kept: BTreeSet<Digest>,
+    yields_at: BTreeMap<String, BTreeMap<Name, Vec<u8>>>,
+    failures: BTreeMap<String, String>,
+    kept: BTreeMap<Digest, Vec<u8>>,
     builds: BTreeMap<String, Built>,
+    runs: u32,
 }
 
 impl FakeBuilder {
@@ -39,20 +41,42 @@ impl FakeBuilder {
         self.source.ledger()
     }
 
-    /// Makes `artifacts`, each a name and its content, what every build gives from now on.
+    /// Makes `artifacts`, each a name and its content, what builds give from now on.
     pub fn yields<C: Into<Vec<u8>>>(&self, artifacts: impl IntoIterator<Item = (Name, C)>) {
         self.state().yields = artifacts.into_iter().map(|(name, content)| (name, content.into())).collect();
     }
 
-    /// Lets every build from now on fail with this output.
-    pub fn fail(&self, log: impl Into<String>) {
-        self.state().failure = Some(log.into());
+    /// Makes `artifacts` what builds of `commit` give from now on.
+    pub fn yields_at<C: Into<Vec<u8>>>(
+        &self,
+        commit: impl Into<String>,
+        artifacts: impl IntoIterator<Item = (Name, C)>,
+    ) {
+        let owned = artifacts.into_iter().map(|(name, content)| (name, content.into())).collect();
+        self.state().yields_at.insert(commit.into(), owned);
+    }
+
+    /// Lets builds of `commit` fail with this output.
+    pub fn fail_at(&self, commit: impl Into<String>, log: impl Into<String>) {
+        self.state().failures.insert(commit.into(), log.into());
+    }
+
+    /// How often a build ran, whatever its end.
+    #[must_use]
+    pub fn runs(&self) -> u32 {
+        self.state().runs
     }
 
     /// The digests of the artefacts that are kept.
     #[must_use]
     pub fn kept(&self) -> BTreeSet<Digest> {
-        self.state().kept.clone()
+        self.state().kept.keys().copied().collect()
+    }
+
+    /// The content of a kept artefact.
+    #[must_use]
+    pub fn content(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.state().kept.get(digest).cloned()
     }
 
     /// Loses a kept artefact behind everybody's back.
@@ -70,7 +94,7 @@ impl FakeBuilder {
     #[must_use]
     pub fn seen(&self) -> String {
         let state = self.state();
-        format!("{:#?}\n{:#?}", state.builds, state.kept)
+        format!("{:#?}\n{:#?}", state.builds, state.kept.keys())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -81,29 +105,35 @@ impl FakeBuilder {
 impl State {
     fn find(&self, commit: &str) -> Option<&Built> {
         let built = self.builds.get(commit)?;
-        built.artifacts.values().all(|artifact| self.kept.contains(&artifact.digest)).then_some(built)
+        built.artifacts.values().all(|artifact| self.kept.contains_key(&artifact.digest)).then_some(built)
     }
 
-    fn build(&mut self, commit: &str) -> Built {
+    fn build(&mut self, commit: &str) -> Result<Built, StepError> {
         if let Some(built) = self.find(commit) {
-            return built.clone();
+            return Ok(built.clone());
         }
-        let artifact = |(name, content): (&Name, &Vec<u8>)| {
+        self.runs += 1;
+        if let Some(log) = self.failures.get(commit) {
+            return Err(StepError::new(ErrorKind::Failed, "the build failed").fact("output", log));
+        }
+        let yields = self.yields_at.get(commit).unwrap_or(&self.yields);
+        let mut artifacts = BTreeMap::new();
+        for (name, content) in yields {
             let digest = Digest::of(content);
-            (name.clone(), Artifact { digest, path: format!("/releases/{}", digest.hex()).into() })
-        };
-        let artifacts: BTreeMap<Name, Artifact> = self.yields.iter().map(artifact).collect();
-        self.kept.extend(artifacts.values().map(|artifact| artifact.digest));
+            let path = format!("/releases/{}", digest.hex()).into();
+            artifacts.insert(name.clone(), Artifact { digest, path });
+            self.kept.insert(digest, content.clone());
+        }
         let built = Built { artifacts, log: "done".to_owned() };
         self.builds.insert(commit.to_owned(), built.clone());
-        built
+        Ok(built)
     }
 
     fn discard(&mut self, commit: &str) {
         let Some(gone) = self.builds.remove(commit) else { return };
         let shared: BTreeSet<Digest> = self.builds.values().flat_map(digests).collect();
         let gone: BTreeSet<Digest> = digests(&gone).collect();
-        self.kept.retain(|digest| !gone.contains(digest) || shared.contains(digest));
+        self.kept.retain(|digest, _| !gone.contains(digest) || shared.contains(digest));
     }
 }
 
@@ -129,11 +159,7 @@ impl Builder for FakeBuilder {
                     let reason = format!("{} is built without its tree being checked out", version.commit);
                     return Err(self.ledger().refuse_as(ErrorKind::NotFound, reason));
                 }
-                let mut state = self.state();
-                if let Some(log) = &state.failure {
-                    return Err(StepError::new(ErrorKind::Failed, "the build failed").fact("output", log));
-                }
-                Ok(state.build(&version.commit))
+                self.state().build(&version.commit)
             })
             .await
     }

@@ -1,4 +1,5 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -7,6 +8,9 @@ use flow_core::{ErrorKind, Permit, StepError};
 
 use crate::ledger::{Change, Ledger};
 
+/// Where trees are checked out.
+const TREES: &str = "/trees";
+
 /// A repository in memory: tags, the commits that they point to, and the trees that are checked out.
 #[derive(Debug, Clone)]
 pub struct FakeSource {
@@ -14,11 +18,16 @@ pub struct FakeSource {
     state: Arc<Mutex<State>>,
 }
 
+/// Files by their paths.
+type Files = BTreeMap<String, Vec<u8>>;
+
 #[derive(Debug, Default)]
 struct State {
     tags: BTreeMap<String, String>,
-    trees: BTreeSet<String>,
-    dirty: BTreeSet<String>,
+    commits: BTreeMap<String, Files>,
+    /// What stands at each commit's place.
+    trees: BTreeMap<String, Files>,
+    dirty: bool,
 }
 
 impl Default for FakeSource {
@@ -46,32 +55,66 @@ impl FakeSource {
         &self.ledger
     }
 
-    /// Lets `tag` point to `commit`, whatever it pointed to before.
+    /// Lets `tag` point to `commit`, whatever it pointed to before. The commit has one file, unless it was
+    /// [described](Self::commit).
     pub fn tag(&self, tag: impl Into<String>, commit: impl Into<String>) {
-        self.state().tags.insert(tag.into(), commit.into());
+        let (mut state, commit) = (self.state(), commit.into());
+        let only = Files::from([("commit.txt".to_owned(), commit.clone().into_bytes())]);
+        state.commits.entry(commit.clone()).or_insert(only);
+        state.tags.insert(tag.into(), commit);
     }
 
-    /// Edits the tree of `commit` behind everybody's back: it is dirty until it is checked out anew.
-    pub fn soil(&self, commit: impl Into<String>) {
-        self.state().dirty.insert(commit.into());
+    /// Makes `files` the files of `commit`.
+    pub fn commit<P: Into<String>, C: Into<Vec<u8>>>(
+        &self,
+        commit: impl Into<String>,
+        files: impl IntoIterator<Item = (P, C)>,
+    ) {
+        let files = files.into_iter().map(|(path, content)| (path.into(), content.into())).collect();
+        self.state().commits.insert(commit.into(), files);
+    }
+
+    /// Edits the work tree of the repository without a commit: it is dirty from now on.
+    pub fn soil(&self) {
+        self.state().dirty = true;
+    }
+
+    /// Edits the checked-out tree of `commit` behind everybody's back.
+    pub fn edit(&self, commit: &str) {
+        if let Some(tree) = self.state().trees.get_mut(commit) {
+            tree.insert("edited.txt".to_owned(), Vec::new());
+        }
     }
 
     /// The commits whose trees are checked out.
     #[must_use]
     pub fn checked_out(&self) -> Vec<String> {
-        self.state().trees.iter().cloned().collect()
+        self.state().trees.keys().cloned().collect()
+    }
+
+    /// The files that stand at `tree`; none where nothing is checked out there.
+    #[must_use]
+    pub fn tree(&self, tree: &Path) -> Option<BTreeMap<String, Vec<u8>>> {
+        let state = self.state();
+        let commit = tree.strip_prefix(TREES).ok()?.to_str()?;
+        state.trees.get(commit).cloned()
     }
 
     /// Whether the tree of `version` stands as its commit has it.
     pub(super) fn has(&self, version: &SourceVersion) -> bool {
         let state = self.state();
-        state.trees.contains(&version.commit) && !state.dirty.contains(&version.commit)
+        let tree = state.trees.get(&version.commit);
+        tree.is_some() && tree == state.commits.get(&version.commit)
     }
 
     fn at(&self, tag: &str) -> Result<SourceVersion, StepError> {
         let missing = || StepError::new(ErrorKind::NotFound, "there is no such tag").fact("tag", tag);
-        let commit = self.state().tags.get(tag).cloned().ok_or_else(missing)?;
-        Ok(SourceVersion { tree: format!("/trees/{commit}").into(), tag: tag.to_owned(), commit })
+        let state = self.state();
+        let commit = state.tags.get(tag).cloned().ok_or_else(missing)?;
+        if state.dirty {
+            return Err(StepError::new(ErrorKind::Conflict, "the repository's work tree is not clean"));
+        }
+        Ok(SourceVersion { tree: Path::new(TREES).join(&commit), tag: tag.to_owned(), commit })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -82,16 +125,7 @@ impl FakeSource {
 #[async_trait]
 impl Source for FakeSource {
     async fn resolve(&self, request: &SourceRequest) -> Result<SourceVersion, StepError> {
-        self.ledger
-            .read("source.resolve", &request.tag, || {
-                let version = self.at(&request.tag)?;
-                if self.state().dirty.contains(&version.commit) {
-                    return Err(StepError::new(ErrorKind::Conflict, "the tree is dirty")
-                        .fact("path", version.tree.display()));
-                }
-                Ok(version)
-            })
-            .await
+        self.ledger.read("source.resolve", &request.tag, || self.at(&request.tag)).await
     }
 
     async fn check_out(&self, permit: &Permit, version: &SourceVersion) -> Result<(), StepError> {
@@ -103,8 +137,8 @@ impl Source for FakeSource {
                     );
                 }
                 let mut state = self.state();
-                state.dirty.remove(&version.commit);
-                state.trees.insert(version.commit.clone());
+                let files = state.commits.get(&version.commit).cloned().unwrap_or_default();
+                state.trees.insert(version.commit.clone(), files);
                 Ok(())
             })
             .await
