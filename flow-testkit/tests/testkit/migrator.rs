@@ -127,7 +127,10 @@ impl Migrator for World {
         };
         match self.how {
             How::SortsByText => {
-                pending.iter().filter(|version| version.len() == 1).for_each(|v| self.fake.remove(v))
+                pending
+                    .iter()
+                    .filter(|version| version.len() == 1)
+                    .for_each(|version| self.fake.remove(version));
             }
             How::DeafToCancel => {
                 return self.fake.apply(&permit_under(permit.idempotency_key(), permit.fence(), 1)).await;
