@@ -14,10 +14,20 @@ use crate::fault::{Fault, Faults, Moment};
 /// the [refusals](Self::refusals), when
 /// - its fence is below one that the same resource has seen: a late owner is still at work;
 /// - it repeats, within one run, an effect that must happen once, under another idempotency key.
-#[derive(Debug, Clone, Default)]
+/// `Debug` shows what was changed and refused and not what was read: two worlds that look alike are alike.
+#[derive(Clone, Default)]
 pub struct Ledger {
     book: Arc<Mutex<Book>>,
     faults: Faults,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("changes", &self.changes())
+            .field("refusals", &self.refusals())
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -77,11 +87,12 @@ impl<'a> Change<'a> {
         self.once = Some(format!("{} {parameters:?}", self.point));
         self
     }
+}
 
-    fn run(&self) -> String {
-        let key = self.permit.idempotency_key();
-        key.split('/').next().unwrap_or(key).to_owned()
-    }
+/// The run that `permit` belongs to, as its key tells.
+pub(crate) fn run_of(permit: &Permit) -> String {
+    let key = permit.idempotency_key();
+    key.split('/').next().unwrap_or(key).to_owned()
 }
 
 impl Ledger {
@@ -118,9 +129,14 @@ impl Ledger {
 
     /// Refuses something that production might let pass.
     pub(crate) fn refuse(&self, reason: impl Into<String>) -> StepError {
+        self.refuse_as(ErrorKind::Conflict, reason)
+    }
+
+    /// Refuses it with the kind that the port's contract names.
+    pub(crate) fn refuse_as(&self, kind: ErrorKind, reason: impl Into<String>) -> StepError {
         let reason = reason.into();
         self.book().refusals.push(reason.clone());
-        StepError::new(ErrorKind::Conflict, reason)
+        StepError::new(kind, reason)
     }
 
     /// Answers a call that only reads.
@@ -230,7 +246,7 @@ impl Ledger {
             book.once.remove(&change.resource);
             return Ok(());
         };
-        let made = (change.run(), effect.clone(), key.to_owned());
+        let made = (run_of(change.permit), effect.clone(), key.to_owned());
         if let Some((run, before, under)) = book.once.get(&change.resource)
             && (run, before) == (&made.0, effect)
             && under != key

@@ -11,7 +11,7 @@
 //!
 //! # What it can undo
 //! - a checked-out tree is laid anew whenever it is not the commit's, so nothing depends on removing it;
-//! - kept artefacts are removed by [`discard`](flow_core::port::Builder::discard), each by its digest.
+//! - what a build kept is removed by [`discard`](flow_core::port::Builder::discard), unless another build kept the same bytes.
 //!
 //! # What it never does
 //! It runs no shell, reads no environment variable and no home directory, reads no configuration of the repository, and

@@ -9,3 +9,6 @@ mod fixture;
 #[cfg(test)]
 #[path = "conformance/git.rs"]
 mod git;
+#[cfg(test)]
+#[path = "conformance/suite.rs"]
+mod suite;

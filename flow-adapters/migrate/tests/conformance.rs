@@ -19,5 +19,8 @@ mod revert;
 #[path = "conformance/state.rs"]
 mod state;
 #[cfg(test)]
+#[path = "conformance/suite.rs"]
+mod suite;
+#[cfg(test)]
 #[path = "conformance/world.rs"]
 mod world;

@@ -22,6 +22,8 @@ pub struct AssetFile {
 pub type Manifest = BTreeMap<String, AssetFile>;
 
 /// Keeps a site's static files.
+///
+/// An implementation proves itself with `flow_testkit::assets_conformance!`.
 #[async_trait]
 pub trait AssetStore: Send + Sync {
     /// The store, as a resource that no other run may touch meanwhile.
@@ -30,7 +32,8 @@ pub trait AssetStore: Send + Sync {
     /// Reads the files of a site that is to be deployed.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for links, unreadable files and paths that leave the directory.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for links, unreadable files and paths that leave the directory, with all of them;
+    /// [`NotFound`](crate::ErrorKind::NotFound) without the directory.
     async fn read(&self, directory: &Path) -> Result<Manifest, StepError>;
 
     /// The files that the store serves now.
@@ -41,15 +44,19 @@ pub trait AssetStore: Send + Sync {
 
     /// Puts the files of `directory` in force: content-hashed ones first, entry pages last, so that no reader meets a
     /// page whose assets are missing. Files of earlier releases stay. Before a file is overwritten its content is kept.
+    /// A cancelled call stops between two files.
     ///
     /// # Errors
-    /// [`Conflict`](crate::ErrorKind::Conflict) where the directory no longer matches `manifest`.
+    /// [`Conflict`](crate::ErrorKind::Conflict) where the directory no longer matches `manifest`, and
+    /// [`Invalid`](crate::ErrorKind::Invalid) for paths that leave the site, with all of them: no file was touched then.
     async fn put(&self, permit: &Permit, directory: &Path, manifest: &Manifest) -> Result<(), StepError>;
 
-    /// Serves `before` again, from kept content, entry pages last, and removes what came after it.
+    /// Serves `before` again, from kept content, entry pages last, and removes what came after it, also where a
+    /// [`put`](Self::put) ended half-way. `before` is what the site [served](Self::serving) as a whole once.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) when kept content is missing.
+    /// [`NotFound`](crate::ErrorKind::NotFound) when kept content is missing, and
+    /// [`Invalid`](crate::ErrorKind::Invalid) as [`put`](Self::put): no file was touched then.
     async fn restore(&self, permit: &Permit, before: &Manifest) -> Result<(), StepError>;
 }
 
@@ -66,15 +73,20 @@ pub struct DomainReport {
 }
 
 /// A cache in front of a site.
+///
+/// An implementation proves itself with `flow_testkit::cdn_conformance!`.
 #[async_trait]
 pub trait Cdn: Send + Sync {
-    /// Makes the cache forget `paths`. Returns when it has.
+    /// Makes the cache forget `paths`, which are those of the site's [`Manifest`]: readers then meet what the site has, or
+    /// has no longer. Returns when it has. Repeated under the same key it purges again: a cache may have filled in between.
+    /// No path at all is never every path.
     ///
     /// # Errors
-    /// [`Throttled`](crate::ErrorKind::Throttled) when a quota is used up.
+    /// [`Throttled`](crate::ErrorKind::Throttled) when a quota is used up; [`Invalid`](crate::ErrorKind::Invalid) for paths
+    /// that leave the site, with nothing purged.
     async fn purge(&self, permit: &Permit, paths: &[String]) -> Result<(), StepError>;
 
-    /// Looks at the site's domain: name resolution, certificate, origin.
+    /// Looks at the site's domain: name resolution, certificate, origin. A broken domain is an answer that does not hold.
     ///
     /// # Errors
     /// Any kind where it cannot be looked at.

@@ -30,6 +30,8 @@ pub struct SourceVersion {
 }
 
 /// Where code comes from.
+///
+/// An implementation proves itself with `flow_testkit::source_conformance!`.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// Finds the commit that `request` names and that its tree is clean, without changing anything.
@@ -57,6 +59,8 @@ pub struct Built {
 }
 
 /// Builds code and keeps what it built, pinned by digest.
+///
+/// An implementation proves itself with `flow_testkit::builder_conformance!`.
 #[async_trait]
 pub trait Builder: Send + Sync {
     /// Says what the build would run, as an argument list a line.
@@ -68,17 +72,20 @@ pub trait Builder: Send + Sync {
     /// Any kind where they cannot be read.
     async fn find(&self, version: &SourceVersion) -> Result<Option<Built>, StepError>;
 
-    /// Builds the tree and keeps the artefacts, hashed while they are copied.
+    /// Builds the tree and keeps the artefacts, hashed while they are copied. Where an earlier build of the commit stands
+    /// whole it is the answer, and nothing runs.
     ///
     /// # Errors
-    /// [`Failed`](crate::ErrorKind::Failed) with the end of the output when the build itself fails.
+    /// [`Failed`](crate::ErrorKind::Failed) with the end of the output when the build itself fails; a rejection where the
+    /// tree is not checked out.
     async fn build(&self, permit: &Permit, version: &SourceVersion) -> Result<Built, StepError>;
 
-    /// Removes kept artefacts; ones that are not there are done.
+    /// Forgets the build of this commit, and removes the artefacts that no other kept build has: two commits may give the
+    /// same bytes. A build that is not there is done. It may stop half-way, and is safe to repeat from there.
     ///
     /// # Errors
-    /// Any kind where one still stands.
-    async fn discard(&self, permit: &Permit, digests: &[Digest]) -> Result<(), StepError>;
+    /// Any kind where it is still found, or where an artefact of it alone still stands.
+    async fn discard(&self, permit: &Permit, version: &SourceVersion) -> Result<(), StepError>;
 }
 
 /// Keeps an environment's configuration file.
@@ -99,6 +106,8 @@ pub trait ConfigurationStore: Send + Sync {
 }
 
 /// Builds container images and keeps them in a registry.
+///
+/// An implementation proves itself with `flow_testkit::images_conformance!`.
 #[async_trait]
 pub trait ImageRegistry: Send + Sync {
     /// The digest that `reference` has in the registry; none where it has no such image.

@@ -76,7 +76,11 @@ pub struct Invocation {
     pub version: String,
 }
 
-/// Runs functions in versions.
+/// Runs functions in versions. A published version never changes: neither its code nor its variables.
+///
+/// Every change of a function that does not exist is [`NotFound`](crate::ErrorKind::NotFound), except
+/// [`update_code`](Self::update_code), which makes it, and [`restore`](Self::restore) to its absence. An implementation proves
+/// itself with `flow_testkit::functions_conformance!`.
 #[async_trait]
 pub trait FunctionPlatform: Send + Sync {
     /// The function as it is.
@@ -88,7 +92,7 @@ pub trait FunctionPlatform: Send + Sync {
     /// Puts code in place for the next version; callers do not reach it yet. Returns when the platform is done with it.
     ///
     /// # Errors
-    /// [`Conflict`](crate::ErrorKind::Conflict) when the code's digest is another.
+    /// [`Conflict`](crate::ErrorKind::Conflict) when the code's digest is another; the function stays as it is.
     async fn update_code(&self, permit: &Permit, spec: &FunctionSpec) -> Result<(), StepError>;
 
     /// Replaces all triggers.
@@ -114,16 +118,16 @@ pub trait FunctionPlatform: Send + Sync {
     ) -> Result<(), StepError>;
 
     /// Publishes a version from what stands in place and returns its name. Repeated under the same key it is the same
-    /// version. Callers do not reach it yet.
+    /// version, unless that was taken back in between. Callers do not reach it yet.
     ///
     /// # Errors
-    /// Any kind.
+    /// [`NotFound`](crate::ErrorKind::NotFound) without the function or its code.
     async fn publish(&self, permit: &Permit, function: &Name) -> Result<String, StepError>;
 
     /// Makes callers reach `version`. Returns when they do.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) without such a version.
+    /// [`NotFound`](crate::ErrorKind::NotFound) without such a version; callers reach the old one then.
     async fn make_live(&self, permit: &Permit, function: &Name, version: &str) -> Result<(), StepError>;
 
     /// Calls `version` of the function with `event`. A test event: it must be safe to repeat.

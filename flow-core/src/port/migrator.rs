@@ -81,6 +81,9 @@ pub struct DataCheck {
 }
 
 /// Moves a database between the states that migration scripts describe.
+///
+/// Versions that are numbers are ordered by their value. A deployment backs up before it applies, in the same run. An
+/// implementation proves itself with `flow_testkit::migrator_conformance!`.
 #[async_trait]
 pub trait Migrator: Send + Sync {
     /// The database, as a resource that no other run may touch meanwhile.
@@ -92,19 +95,21 @@ pub trait Migrator: Send + Sync {
     /// [`Invalid`](crate::ErrorKind::Invalid) with every problem of every file.
     async fn scripts(&self) -> Result<Vec<MigrationScript>, StepError>;
 
-    /// Compares the database with the scripts.
+    /// Compares the database with the scripts. The digest of the schema changes with the schema and with no row.
     ///
     /// # Errors
     /// [`Conflict`](crate::ErrorKind::Conflict) for edited, missing or out-of-order migrations, with the list.
     async fn state(&self) -> Result<MigrationState, StepError>;
 
-    /// Says what the pending migrations do to a running service, measured on a restored copy where one is at hand.
+    /// Says what each statement of the pending migrations does to a running service, measured on a restored copy where one is
+    /// at hand. The database itself stays as it is.
     ///
     /// # Errors
     /// [`Failed`](crate::ErrorKind::Failed) when one of them fails there.
     async fn impact(&self) -> Result<Vec<StatementImpact>, StepError>;
 
-    /// Makes a consistent backup, restores it beside and compares every row.
+    /// Makes a consistent backup, restores it beside and compares every row. The database stays as it is, and so do earlier
+    /// backups.
     ///
     /// # Errors
     /// [`Failed`](crate::ErrorKind::Failed) when the restored copy differs.
@@ -112,15 +117,20 @@ pub trait Migrator: Send + Sync {
 
     /// Applies the pending migrations in order, each exactly once, and keeps their down scripts in the database.
     ///
+    /// The answer names all that was applied under this idempotency key, by earlier attempts too. A cancelled call stops
+    /// between two migrations, or takes back the one under way.
+    ///
     /// # Errors
-    /// In doubt where the failure left some applied.
+    /// In doubt where the failure left some applied, by an earlier attempt under this key too. Where the first one fails, a
+    /// rejection claims that nothing of it stands. [`Conflict`](crate::ErrorKind::Conflict) as [`state`](Self::state).
     async fn apply(&self, permit: &Permit) -> Result<Vec<AppliedMigration>, StepError>;
 
     /// Takes back what was applied beyond `applied`, newest first, by the kept down scripts, whether or not the
-    /// migration before it was finished.
+    /// migration before it was finished, and whatever has become of the files. What is not applied is done.
     ///
     /// # Errors
-    /// Any kind where the database is not where it was.
+    /// Any kind where the database is not where it was. A rejection, with nothing taken back, where one of the migrations has
+    /// no way back.
     async fn revert_to(&self, permit: &Permit, applied: &[String]) -> Result<(), StepError>;
 
     /// Runs the declared consistency queries.

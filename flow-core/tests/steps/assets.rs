@@ -1,38 +1,36 @@
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow_core::port::{ProbeRequest, Prober};
 use flow_core::prelude::*;
 use flow_core::receipt::{AssetsFacts, BuildFacts};
 use flow_core::stage::{Assets, Build};
 use flow_core::steps::{CheckDomain, CheckReachability, PurgeCache, SiteFiles, UploadAssets};
 use flow_core::{Artifact, Digest, Outcome, StepContext};
+use flow_testkit::fake::{FakeAssets, FakeCdn};
 use flow_testkit::{context, permit};
 
 use crate::contract::{obeys, run};
 use crate::whole::Shop;
 use crate::world::{SITE, World};
 
-fn files(of: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
-    of.iter().map(|(path, content)| ((*path).to_owned(), content.as_bytes().to_vec())).collect()
-}
-
 /// A site that serves an old page; the new release changes it and adds a file.
 fn site() -> World {
     let world = World::new();
-    world.state().served = files(&[("index.html", "old"), ("about us.html", "about")]);
-    let new = files(&[("index.html", "new"), ("about us.html", "about"), ("app.js", "code")]);
-    world.state().directories.insert("/dist".into(), new);
+    world.assets.serve([("index.html", "old"), ("about us.html", "about")]);
+    world.assets.lay_out("/dist", [("index.html", "new"), ("about us.html", "about"), ("app.js", "code")]);
     world
 }
 
-fn port(world: &World) -> Arc<World> {
-    Arc::new(world.clone())
+fn store(world: &World) -> Arc<FakeAssets> {
+    Arc::new(world.assets.clone())
+}
+
+fn cdn(world: &World) -> Arc<FakeCdn> {
+    Arc::new(world.cdn.clone())
 }
 
 fn upload(world: &World) -> UploadAssets {
-    UploadAssets::new(port(world), SiteFiles::Directory("/dist".into())).behind(port(world))
+    UploadAssets::new(store(world), SiteFiles::Directory("/dist".into())).behind(cdn(world))
 }
 
 fn uploaded(paths: &[&str]) -> StepContext<Assets> {
@@ -40,9 +38,8 @@ fn uploaded(paths: &[&str]) -> StepContext<Assets> {
     context().following(name!("upload-assets"), &Receipt::new().facts(AssetsFacts { changed })).unwrap()
 }
 
-async fn reader_gets(world: &World, path: &str) -> Vec<u8> {
-    let url = format!("{SITE}/{path}");
-    world.get(&ProbeRequest { url, timeout: std::time::Duration::from_secs(1) }).await.unwrap().body
+fn reader_gets(world: &World, path: &str) -> Option<String> {
+    world.cdn.fetch(path).map(|content| String::from_utf8(content).unwrap())
 }
 
 #[tokio::test]
@@ -50,7 +47,7 @@ async fn an_upload_names_what_changed_and_its_undo_serves_the_old_files() {
     let world = site();
     let receipt = obeys(&world, &upload(&world), &context()).await;
     assert_eq!(receipt.facts.changed, ["app.js", "index.html"]);
-    assert_eq!(world.state().served["index.html"], b"new");
+    assert_eq!(world.assets.served()["index.html"], b"new");
 }
 
 #[tokio::test]
@@ -60,15 +57,15 @@ async fn after_an_undo_readers_get_the_old_page_past_the_cache() {
         let step = upload(&world);
         let before = step.capture(&context()).await.unwrap();
         let receipt = step.run(&context(), &permit(), &before).await.unwrap();
-        assert_eq!(reader_gets(&world, "index.html").await, b"new");
+        assert_eq!(reader_gets(&world, "index.html").as_deref(), Some("new"));
         let outcome = if finished { Outcome::Finished(receipt) } else { Outcome::InDoubt(None) };
         // The first attempt of the undo breaks after the files are back and before the cache is purged.
-        world.break_after(1);
+        world.doubt("assets.restore");
         step.roll_back(&context(), &permit(), &before, &outcome).await.unwrap_err();
         assert!(world.broke());
         step.roll_back(&context(), &permit(), &before, &outcome).await.unwrap();
-        assert_eq!(reader_gets(&world, "index.html").await, b"old");
-        assert_eq!(reader_gets(&world, "app.js").await, b"", "it was not there before");
+        assert_eq!(reader_gets(&world, "index.html").as_deref(), Some("old"));
+        assert_eq!(reader_gets(&world, "app.js"), None, "it was not there before");
     }
 }
 
@@ -78,18 +75,18 @@ async fn an_undo_in_doubt_whose_directory_is_gone_purges_all_that_the_cache_may_
     let step = upload(&world);
     let before = step.capture(&context()).await.unwrap();
     step.run(&context(), &permit(), &before).await.unwrap();
-    world.state().directories.clear();
-    reader_gets(&world, "index.html").await;
-    world.break_after(1);
+    world.assets.clear("/dist".as_ref());
+    reader_gets(&world, "index.html");
+    world.doubt("assets.restore");
     step.roll_back(&context(), &permit(), &before, &Outcome::InDoubt(None)).await.unwrap_err();
     step.roll_back(&context(), &permit(), &before, &Outcome::InDoubt(None)).await.unwrap();
-    assert_eq!(reader_gets(&world, "index.html").await, b"old");
+    assert_eq!(reader_gets(&world, "index.html").as_deref(), Some("old"));
 }
 
 #[tokio::test]
 async fn an_upload_takes_the_directory_of_a_built_artefact() {
     let world = site();
-    let step = UploadAssets::new(port(&world), SiteFiles::Artifact(name!("site")));
+    let step = UploadAssets::new(store(&world), SiteFiles::Artifact(name!("site")));
     assert_eq!(run(&step, &context()).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(!step.preview(&context()).await.unwrap().unknowns.is_empty());
     let artifact = |path: &str| Artifact { digest: Digest::of(b"site"), path: PathBuf::from(path) };
@@ -106,13 +103,13 @@ async fn an_upload_takes_the_directory_of_a_built_artefact() {
 #[tokio::test]
 async fn a_directory_that_is_not_the_plans_any_more_is_refused() {
     let mut shop = Shop::new();
-    shop.world.state().directories.insert("/dist".into(), files(&[("index.html", "approved")]));
+    shop.world.assets.lay_out("/dist", [("index.html", "approved")]);
     shop.files = Some(SiteFiles::Directory("/dist".into()));
     let plan = shop.plan().await;
     let item = plan.item(flow_core::stage::StageName::Assets, &name!("upload-assets")).unwrap();
     assert_eq!(item.preview.deploys.len(), 1, "production asks for evidence of it");
     let cx = context::<Assets>().planned(plan);
-    shop.world.state().directories.insert("/dist".into(), files(&[("index.html", "edited")]));
+    shop.world.assets.lay_out("/dist", [("index.html", "edited")]);
     assert_eq!(run(&upload(&shop.world), &cx).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert!(shop.world.changes().is_empty());
 }
@@ -120,34 +117,34 @@ async fn a_directory_that_is_not_the_plans_any_more_is_refused() {
 #[tokio::test]
 async fn an_empty_site_is_refused() {
     let world = site();
-    world.state().directories.insert("/dist".into(), BTreeMap::new());
+    world.assets.lay_out::<&str, &str>("/dist", []);
     assert_eq!(run(&upload(&world), &context()).await.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]
 async fn exactly_the_changed_paths_are_purged_and_purged_again_by_the_undo() {
     let world = site();
-    let step = PurgeCache::new(port(&world));
+    let step = PurgeCache::new(cdn(&world));
     obeys(&world, &step, &uploaded(&["app.js", "index.html"])).await;
-    assert!(world.changes().iter().all(|change| change == "purge app.js index.html"));
+    assert!(world.changes().iter().all(|change| change == "cdn.purge app.js index.html"));
 
     let quiet = site();
-    obeys(&quiet, &PurgeCache::new(port(&quiet)), &uploaded(&[])).await;
+    obeys(&quiet, &PurgeCache::new(cdn(&quiet)), &uploaded(&[])).await;
     assert!(quiet.changes().is_empty());
 }
 
 #[tokio::test]
 async fn a_domain_that_is_not_as_it_must_be_fails() {
     let world = site();
-    obeys(&world, &CheckDomain::new(port(&world)), &context()).await;
-    world.state().domain_broken = true;
-    let error = run(&CheckDomain::new(port(&world)), &context()).await.unwrap_err();
+    obeys(&world, &CheckDomain::new(cdn(&world)), &context()).await;
+    world.cdn.break_domain("the certificate has expired");
+    let error = run(&CheckDomain::new(cdn(&world)), &context()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert!(error.to_string().contains("the certificate has expired"));
 }
 
 fn reach(world: &World) -> CheckReachability {
-    CheckReachability::new(port(world), port(world), format!("{SITE}/"))
+    CheckReachability::new(store(world), Arc::new(world.clone()), format!("{SITE}/"))
 }
 
 #[tokio::test]
@@ -158,7 +155,7 @@ async fn every_changed_file_is_fetched_and_compared() {
     assert_eq!(receipt.evidence[0].observed["fetched"], serde_json::json!(2));
     assert!(world.state().asked.contains(&format!("{SITE}/about%20us.html")));
 
-    world.state().cache.insert("index.html".to_owned(), b"stale".to_vec());
+    world.assets.serve([("index.html", "changed behind the cache"), ("about us.html", "about")]);
     let error = run(&reach(&world), &cx).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert_eq!(error.facts().collect::<Vec<_>>(), [("files", "index.html: another content")]);
@@ -169,7 +166,7 @@ async fn without_a_change_every_served_file_is_fetched_and_without_files_it_fail
     let world = site();
     let receipt = run(&reach(&world), &context()).await.unwrap();
     assert_eq!(receipt.evidence[0].observed["fetched"], serde_json::json!(2));
-    world.state().served.clear();
+    world.assets.serve::<&str, &str>([]);
     assert_eq!(run(&reach(&world), &context()).await.unwrap_err().kind(), ErrorKind::Failed);
     assert_eq!(run(&reach(&world), &uploaded(&["index.html"])).await.unwrap_err().kind(), ErrorKind::Failed);
 }
@@ -178,7 +175,7 @@ async fn without_a_change_every_served_file_is_fetched_and_without_files_it_fail
 async fn a_base_url_that_is_none_is_refused_by_the_plan() {
     let world = site();
     for base in ["shop.test", "https://shop.test/?a=b", ""] {
-        let step = CheckReachability::new(port(&world), port(&world), base);
+        let step = CheckReachability::new(store(&world), Arc::new(world.clone()), base);
         assert_eq!(step.preview(&context()).await.unwrap_err().kind(), ErrorKind::Invalid, "{base}");
     }
 }

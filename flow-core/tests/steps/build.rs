@@ -4,6 +4,7 @@ use flow_core::prelude::*;
 use flow_core::stage::Build;
 use flow_core::steps::{BuildArtifacts, PushImage, VerifySource, WriteConfiguration};
 use flow_core::{Digest, Outcome};
+use flow_testkit::fake::FakeSource;
 use flow_testkit::{context, permit};
 use serde_json::json;
 
@@ -12,17 +13,17 @@ use crate::world::World;
 
 fn tagged() -> World {
     let world = World::new();
-    world.state().tags.insert("v1.0.0".to_owned(), "c0ffee".to_owned());
-    world.state().yields = [(name!("web"), b"web".to_vec()), (name!("site"), b"site".to_vec())].into();
+    world.source.tag("v1.0.0", "c0ffee");
+    world.builder.yields([(name!("web"), "web"), (name!("site"), "site")]);
     world
 }
 
-fn source(world: &World) -> Arc<World> {
-    Arc::new(world.clone())
+fn source(world: &World) -> Arc<FakeSource> {
+    Arc::new(world.source.clone())
 }
 
 fn artifacts(world: &World) -> BuildArtifacts {
-    BuildArtifacts::new(source(world), source(world), "v{release}")
+    BuildArtifacts::new(source(world), Arc::new(world.builder.clone()), "v{release}")
 }
 
 #[tokio::test]
@@ -51,7 +52,7 @@ async fn a_build_is_kept_and_its_undo_discards_it() {
     let receipt = obeys(&world, &artifacts(&world), &context()).await;
     assert_eq!(receipt.facts.commit.as_deref(), Some("c0ffee"));
     assert_eq!(receipt.facts.artifacts[&name!("web")].digest, Digest::of(b"web"));
-    assert_eq!(world.state().kept.len(), 2);
+    assert_eq!(world.builder.kept().len(), 2);
 }
 
 #[tokio::test]
@@ -66,13 +67,18 @@ async fn artefacts_of_an_earlier_build_are_found_and_outlive_the_undo() {
 }
 
 #[tokio::test]
-async fn undo_spares_what_other_releases_run() {
+async fn undo_spares_what_the_build_of_another_commit_gave_as_well() {
     let world = tagged();
-    let step = artifacts(&world).sparing([Digest::of(b"web")]);
+    run(&artifacts(&world), &context()).await.unwrap();
+    let earlier = world.seen();
+    world.source.tag("v1.0.0", "decade");
+    world.builder.yields([(name!("web"), "web"), (name!("site"), "new site")]);
+    let step = artifacts(&world);
     let before = step.capture(&context()).await.unwrap();
     let receipt = step.run(&context(), &permit(), &before).await.unwrap();
+    assert_eq!(world.builder.kept().len(), 3, "the same bytes are kept once");
     step.roll_back(&context(), &permit(), &before, &Outcome::Finished(receipt)).await.unwrap();
-    assert_eq!(world.state().kept, [Digest::of(b"web")].into());
+    assert_eq!(world.seen(), earlier);
 }
 
 #[tokio::test]
@@ -97,16 +103,16 @@ async fn a_tag_that_moves_after_the_capture_is_refused() {
     let world = tagged();
     let step = artifacts(&world);
     let before = step.capture(&context()).await.unwrap();
-    world.state().tags.insert("v1.0.0".to_owned(), "decade".to_owned());
+    world.source.tag("v1.0.0", "decade");
     let error = step.run(&context(), &permit(), &before).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(world.state().builds.is_empty());
+    assert!(world.builder.built().is_empty());
 }
 
 #[tokio::test]
 async fn a_build_that_gives_nothing_is_no_build() {
     let world = tagged();
-    world.state().yields.clear();
+    world.builder.yields::<&str>([]);
     assert_eq!(run(&artifacts(&world), &context()).await.unwrap_err().kind(), ErrorKind::Failed);
 }
 
@@ -117,7 +123,7 @@ async fn a_configuration_replaces_the_old_one_and_its_undo_brings_it_back() {
         if let Some(old) = old {
             world.state().documents.insert(name!("shop.toml"), old);
         }
-        let step = WriteConfiguration::new(source(&world), name!("shop.toml"), "token = \"s3cret\"");
+        let step = WriteConfiguration::new(Arc::new(world.clone()), name!("shop.toml"), "token = \"s3cret\"");
         obeys(&world, &step, &context()).await;
         assert_eq!(world.state().documents[&name!("shop.toml")], b"token = \"s3cret\"");
     }
@@ -127,7 +133,7 @@ async fn a_configuration_replaces_the_old_one_and_its_undo_brings_it_back() {
 async fn a_configurations_content_is_sealed_and_shown_nowhere() {
     let world = World::new();
     world.state().documents.insert(name!("shop.toml"), b"old s3cret".to_vec());
-    let step = WriteConfiguration::new(source(&world), name!("shop.toml"), "new s3cret");
+    let step = WriteConfiguration::new(Arc::new(world.clone()), name!("shop.toml"), "new s3cret");
     assert!(step.seals());
     let before = step.capture(&context()).await.unwrap();
     assert_eq!(before.get::<String>().unwrap(), Digest::of(b"old s3cret").to_string());
@@ -143,10 +149,12 @@ async fn a_configurations_content_is_sealed_and_shown_nowhere() {
 }
 
 fn image(world: &World) -> PushImage {
-    PushImage::new(source(world), source(world), "v{release}", "registry.test/{application}:{release}")
+    let registry = Arc::new(world.images.clone());
+    PushImage::new(registry, source(world), "v{release}", "registry.test/{application}:{release}")
 }
 
 const REFERENCE: &str = "registry.test/shop:1.0.0";
+const PUSHED: [&str; 2] = ["source.check_out c0ffee", "images.push registry.test/shop:1.0.0"];
 
 #[tokio::test]
 async fn an_image_is_pushed_once_and_stays_after_the_undo() {
@@ -159,10 +167,10 @@ async fn an_image_is_pushed_once_and_stays_after_the_undo() {
     let receipt = step.run(&context(), &permit(), &before).await.unwrap();
     let again = step.run(&context(), &permit(), &before).await.unwrap();
     assert_eq!(receipt, again);
-    assert_eq!(world.changes(), ["check out", "push"]);
+    assert_eq!(world.changes(), PUSHED);
     step.roll_back(&context(), &permit(), &before, &Outcome::Finished(receipt)).await.unwrap();
     step.roll_back(&context(), &permit(), &before, &Outcome::InDoubt(None)).await.unwrap();
-    assert_eq!(world.state().images[REFERENCE], Digest::of(b"c0ffee"));
+    assert_eq!(world.images.all()[REFERENCE], Digest::of(b"c0ffee"));
 }
 
 #[tokio::test]
@@ -170,17 +178,18 @@ async fn a_push_that_broke_is_in_doubt_and_found_by_the_next_attempt() {
     let world = tagged();
     let step = image(&world);
     let before = step.capture(&context()).await.unwrap();
-    world.break_after(2);
+    world.doubt("images.push");
     let error = step.run(&context(), &permit(), &before).await.unwrap_err();
     assert!(world.broke() && !error.kind().is_rejection());
     step.run(&context(), &permit(), &before).await.unwrap();
-    assert_eq!(world.changes(), ["check out", "push"]);
+    assert_eq!(world.changes(), ["source.check_out c0ffee"], "the push that broke is not made twice");
+    assert_eq!(world.images.all()[REFERENCE], Digest::of(b"c0ffee"));
 }
 
 #[tokio::test]
 async fn an_image_that_the_plan_does_not_name_is_refused() {
     let world = tagged();
-    world.state().images.insert(REFERENCE.to_owned(), Digest::of(b"somebody else's"));
+    world.images.have(REFERENCE, Digest::of(b"somebody else's"));
     let cx = context().naming(vec![Digest::of(b"c0ffee")]);
     assert_eq!(image(&world).preview(&cx).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(run(&image(&world), &cx).await.unwrap_err().kind(), ErrorKind::Conflict);

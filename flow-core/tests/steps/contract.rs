@@ -5,7 +5,7 @@ use flow_core::stage::Stage;
 use flow_core::{Fence, Outcome};
 use flow_testkit::permit_under;
 
-use crate::world::World;
+use crate::world::{Break, World};
 
 fn forward() -> Permit {
     permit_under("do", Fence(1), 1)
@@ -26,34 +26,41 @@ pub(crate) async fn run<S: Stage>(step: &impl Step<S>, cx: &StepContext<S>) -> R
 /// restores the world; and all of that with each single change broken after it took effect.
 pub(crate) async fn obeys<S: Stage>(world: &World, step: &impl Step<S>, cx: &StepContext<S>) -> Receipt<S> {
     let untouched = world.seen();
-    let (before, receipt, changes) = run_twice(world, step, cx).await;
+    let begun = world.mark();
+    let (before, receipt, breaks) = run_twice(world, step, cx, begun).await;
     let done = world.seen();
 
     let finished = Outcome::Finished(receipt.clone());
-    for outcome in [&finished, &finished, &Outcome::InDoubt(None)] {
+    let begun = world.mark();
+    step.roll_back(cx, &back(), &before, &finished).await.unwrap();
+    assert_eq!(world.seen(), untouched, "undone");
+    let undo_breaks = world.breaks_since(begun);
+    for outcome in [&finished, &Outcome::InDoubt(None)] {
         step.roll_back(cx, &back(), &before, outcome).await.unwrap();
-        assert_eq!(world.seen(), untouched, "undone, and undone once more");
+        assert_eq!(world.seen(), untouched, "undone once more");
     }
     step.run(cx, &forward(), &before).await.unwrap();
     assert_eq!(world.seen(), done, "done again after its undo");
     step.roll_back(cx, &back(), &before, &Outcome::InDoubt(None)).await.unwrap();
     assert_eq!(world.seen(), untouched, "undone without knowing how it ended");
 
-    for change in 1..=changes {
-        world.break_after(change);
-        let error = step.run(cx, &forward(), &before).await.unwrap_err();
-        assert!(world.broke(), "change {change} of {changes} was never made");
-        assert!(!error.kind().is_rejection(), "a broken change left something behind: {error}");
+    for broken in &breaks {
+        fails(world, step.run(cx, &forward(), &before), broken).await;
         step.roll_back(cx, &back(), &before, &Outcome::InDoubt(None)).await.unwrap();
-        assert_eq!(world.seen(), untouched, "undone after change {change} broke");
+        assert_eq!(world.seen(), untouched, "undone after {broken:?}");
 
-        world.break_after(change);
-        step.run(cx, &forward(), &before).await.unwrap_err();
+        fails(world, step.run(cx, &forward(), &before), broken).await;
         step.run(cx, &forward(), &before).await.unwrap();
-        assert_eq!(world.seen(), done, "the next attempt finishes what change {change} broke");
-        break_undo(world, step, cx, &before, &finished).await;
-        assert_eq!(world.seen(), untouched, "the next attempt finishes a broken undo");
+        assert_eq!(world.seen(), done, "the next attempt finishes after {broken:?}");
+        step.roll_back(cx, &back(), &before, &finished).await.unwrap();
     }
+    for broken in &undo_breaks {
+        step.run(cx, &forward(), &before).await.unwrap();
+        fails(world, step.roll_back(cx, &back(), &before, &finished), broken).await;
+        step.roll_back(cx, &back(), &before, &finished).await.unwrap();
+        assert_eq!(world.seen(), untouched, "the next attempt finishes an undo after {broken:?}");
+    }
+    assert_eq!(world.ledger.refusals(), [""; 0], "the step asks for nothing that a strict world refuses");
     step.run(cx, &forward(), &before).await.unwrap()
 }
 
@@ -61,34 +68,29 @@ async fn run_twice<S: Stage>(
     world: &World,
     step: &impl Step<S>,
     cx: &StepContext<S>,
-) -> (Captured, Receipt<S>, usize) {
-    let (untouched, counted) = (world.seen(), world.changes().len());
+    begun: (usize, usize),
+) -> (Captured, Receipt<S>, Vec<Break>) {
+    let untouched = world.seen();
     step.preview(cx).await.unwrap();
     let before = step.capture(cx).await.unwrap();
-    assert_eq!(world.changes().len(), counted, "preview and capture change nothing");
+    assert!(world.breaks_since(begun).is_empty(), "preview and capture change nothing");
     assert_eq!(world.seen(), untouched);
 
     let receipt = step.run(cx, &forward(), &before).await.unwrap();
     for activity in step.covers() {
         assert!(receipt.covers(activity), "no evidence for {activity:?}");
     }
-    let (done, changes) = (world.seen(), world.changes().len() - counted);
+    let (done, breaks) = (world.seen(), world.breaks_since(begun));
     let again = step.run(cx, &forward(), &before).await.unwrap();
     assert_eq!(world.seen(), done, "run twice is once");
     assert_eq!(again.facts, receipt.facts);
-    (before, receipt, changes)
+    (before, receipt, breaks)
 }
 
-/// Breaks the undo at its first change, if it makes one, and lets the next attempt finish it.
-async fn break_undo<S: Stage>(
-    world: &World,
-    step: &impl Step<S>,
-    cx: &StepContext<S>,
-    before: &Captured,
-    outcome: &Outcome<S>,
-) {
-    world.break_after(1);
-    let first = step.roll_back(cx, &back(), before, outcome).await;
-    assert_eq!(first.is_err(), world.broke(), "a broken undo says so");
-    step.roll_back(cx, &back(), before, outcome).await.unwrap();
+/// Lets a single change of a call break, and holds the call to it: it is in doubt, and the change was made.
+async fn fails<T>(world: &World, call: impl Future<Output = Result<T, StepError>>, broken: &Break) {
+    world.inject(broken);
+    let Err(error) = call.await else { panic!("{broken:?} went unnoticed") };
+    assert!(world.broke(), "{broken:?} was never reached");
+    assert!(!error.kind().is_rejection(), "a broken change left something behind: {error}");
 }

@@ -9,6 +9,7 @@ use flow_core::steps::{
     FunctionCode, FunctionTest, PublishFunction, SetTriggers, SetVariables, TestFunction, UpdateFunctionCode,
 };
 use flow_core::{Artifact, Digest, Fence, NAME_MAX};
+use flow_testkit::fake::FakeFunctions;
 use flow_testkit::{context, permit_under};
 use serde_json::json;
 
@@ -21,10 +22,19 @@ fn code(content: &str) -> Artifact {
     Artifact { digest: Digest::of(content.as_bytes()), path: format!("/code/{content}").into() }
 }
 
+/// A platform without functions, and code that answers 1 and 2.
+fn empty() -> World {
+    let world = World::new();
+    for (content, output) in [("old", 1), ("new", 2)] {
+        let digest = world.functions.lay_out(code(content).path, content.as_bytes());
+        world.functions.answer(digest, json!(output));
+    }
+    world
+}
+
 /// A function whose version 1 is live; its code answers 1, and the new code answers 2.
 async fn platform() -> World {
-    let world = World::new();
-    world.state().answers = [(code("old").digest, json!(1)), (code("new").digest, json!(2))].into();
+    let world = empty();
     let Artifact { digest, path } = code("old");
     let spec = FunctionSpec {
         name: NAME,
@@ -34,20 +44,20 @@ async fn platform() -> World {
         variables: BTreeMap::new(),
     };
     let permit = permit_under("an earlier run", Fence(1), 1);
-    world.update_code(&permit, &spec).await.unwrap();
+    world.functions.update_code(&permit, &spec).await.unwrap();
     let variables = [("TOKEN".to_owned(), "old s3cret".to_owned())].into();
-    world.set_variables(&permit, &NAME, &variables).await.unwrap();
-    let version = world.publish(&permit, &NAME).await.unwrap();
-    world.make_live(&permit, &NAME, &version).await.unwrap();
+    world.functions.set_variables(&permit, &NAME, &variables).await.unwrap();
+    let version = world.functions.publish(&permit, &NAME).await.unwrap();
+    world.functions.make_live(&permit, &NAME, &version).await.unwrap();
     world
 }
 
-fn port(world: &World) -> Arc<World> {
-    Arc::new(world.clone())
+fn port(world: &World) -> Arc<FakeFunctions> {
+    Arc::new(world.functions.clone())
 }
 
 async fn state(world: &World) -> FunctionState {
-    FunctionPlatform::state(world, &NAME).await.unwrap()
+    world.functions.state(&NAME).await.unwrap()
 }
 
 fn update(world: &World) -> UpdateFunctionCode {
@@ -70,7 +80,7 @@ async fn new_code_is_in_place_for_the_next_version_alone() {
 
 #[tokio::test]
 async fn a_function_that_did_not_exist_is_gone_after_the_undo() {
-    let world = World::new();
+    let world = empty();
     obeys(&world, &update(&world), &context()).await;
     assert_eq!(state(&world).await.digest, Some(code("new").digest));
 }
@@ -126,23 +136,21 @@ async fn a_published_version_is_tested_before_callers_reach_it() {
     let world = platform().await;
     run(&update(&world), &context()).await.unwrap();
     let receipt = obeys(&world, &publish(&world), &context()).await;
-    assert_eq!(receipt.facts.versions[&NAME], "2");
-    assert_eq!(state(&world).await.live.as_deref(), Some("2"));
+    let (version, code_of) = world.functions.versions(&NAME).pop().unwrap();
+    assert_eq!((&receipt.facts.versions[&NAME], code_of), (&version, code("new").digest));
+    assert_eq!(world.functions.live(&NAME), Some(version));
 }
 
 #[tokio::test]
 async fn a_version_that_fails_its_test_is_never_live() {
-    for answer in [None, Some(json!(3))] {
+    for answer in [Err(json!("boom")), Ok(json!(3))] {
         let world = platform().await;
-        world.state().answers.remove(&code("new").digest);
-        if let Some(answer) = answer {
-            world.state().answers.insert(code("new").digest, answer);
-        }
+        world.functions.program(code("new").digest, move |_, _| answer.clone());
         run(&update(&world), &context()).await.unwrap();
         let error = run(&publish(&world), &context()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unknown, "a version stands, so it is no rejection");
         assert_eq!(state(&world).await.live.as_deref(), Some("1"));
-        assert!(!world.changes()[4..].iter().any(|change| change.starts_with("make live")));
+        assert!(!world.changes()[4..].iter().any(|change| change.starts_with("functions.make_live")));
     }
 }
 
@@ -154,7 +162,7 @@ async fn the_live_version_is_tested_and_its_failure_is_a_failed_check() {
     let receipt = obeys(&world, &expecting(json!(1)), &context()).await;
     assert_eq!(receipt.evidence[0].observed["version"], json!("1"));
     assert_eq!(run(&expecting(json!(2)), &context()).await.unwrap_err().kind(), ErrorKind::Failed);
-    world.state().functions.clear();
+    world.functions.lose(&NAME);
     assert_eq!(run(&expecting(json!(1)), &context()).await.unwrap_err().kind(), ErrorKind::Failed);
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::contract::{obeys, run};
 use crate::whole::Shop;
-use crate::world::{World, script};
+use crate::world::{World, migration};
 
 async fn planned() -> (Shop, StepContext<Prepare>) {
     let shop = Shop::new();
@@ -94,7 +94,8 @@ async fn old_version(fleet: &FakeFleet) {
 #[tokio::test]
 async fn a_broken_old_version_is_reported_and_blocks_nothing() {
     let (world, fleet) = (World::new(), FakeFleet::new());
-    world.state().scripts = vec![script("1"), script("2")];
+    world.database.write(migration("1"));
+    world.database.write(migration("2"));
     world.page("https://app.test/", 500, "", 5);
     old_version(&fleet).await;
     fleet.sicken(&name!("0.9.0"));
@@ -102,7 +103,7 @@ async fn a_broken_old_version_is_reported_and_blocks_nothing() {
     let step = InspectEnvironment::new()
         .processes(name!("web"), Arc::new(fleet.clone()))
         .traffic(name!("web"), Arc::new(fleet.clone()))
-        .database(Arc::new(world.clone()))
+        .database(Arc::new(world.database.clone()))
         .probe(name!("app"), Arc::new(world.clone()), app)
         .probe(name!("gone"), Arc::new(world.clone()), gone);
     let changes = fleet.changes();
@@ -166,7 +167,7 @@ async fn an_unknown_health_is_reported_and_an_unreadable_platform_fails_the_step
 async fn an_inspection_of_nothing_or_of_one_thing_twice_is_refused_by_the_plan() {
     let nothing = InspectEnvironment::new().preview(&context()).await.unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::Invalid);
-    let world = Arc::new(World::new());
+    let world = Arc::new(World::new().database);
     let twice = InspectEnvironment::new().database(world.clone()).database(world);
     assert_eq!(twice.preview(&context()).await.unwrap_err().kind(), ErrorKind::Invalid);
 }

@@ -11,7 +11,7 @@ use flow_core::{Artifact, CancelToken, Digest, Fence, Outcome};
 use flow_testkit::{context, permit};
 
 use crate::contract::{obeys, run};
-use crate::world::World;
+use crate::world::{Break, World};
 
 const API: &str = "https://app.test/api?token=s3cret";
 
@@ -237,7 +237,7 @@ async fn a_handover_is_told_and_its_undo_tells_that_it_no_longer_holds() {
 async fn an_undo_of_a_handover_that_nobody_hears_is_an_error() {
     let world = World::new();
     let step = HandOver::new(port(&world), "Watch the queue.");
-    world.break_after(1);
+    world.inject(&Break::Rest(1));
     let undone = step.roll_back(&context(), &permit(), &Captured::nothing(), &Outcome::InDoubt(None)).await;
     assert!(undone.is_err() && world.broke());
     let silent = HandOver::new(port(&world), "\n");

@@ -1,13 +1,12 @@
 //! All standard steps in one workflow, through the engine.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use flow_core::durable::Journaled;
 use flow_core::gate::StandardGate;
 use flow_core::journal::MemoryJournal;
 use flow_core::plan::{Approvals, Plan};
-use flow_core::port::{Command, Gauge, ProbeRequest, Prober, Router, RuleSet, SecurityAspect, SecurityCheck};
+use flow_core::port::{Command, Gauge, Router, RuleSet, SecurityAspect, SecurityCheck};
 use flow_core::stage::{MonitoringActivity, Prepare, Services, Verify};
 use flow_core::steps::{
     ApplyAlertRules, BuildArtifacts, CheckFunctions, CheckJourney, CheckSecurity, ConfirmOrder,
@@ -22,7 +21,7 @@ use flow_core::{
 use flow_testkit::fake::{FakeFleet, MemoryEvidence, MemoryVault, VirtualClock};
 use serde_json::json;
 
-use crate::world::{Dial, Guard, SITE, World, script};
+use crate::world::{Dial, Guard, SITE, World, migration};
 
 pub(crate) const APP: &str = "https://app.test/";
 
@@ -79,7 +78,7 @@ impl Shop {
         let inspect = InspectEnvironment::new()
             .processes(name!("web"), fleet.clone())
             .traffic(name!("web"), fleet)
-            .database(world.clone())
+            .database(Arc::new(world.database.clone()))
             .probe(name!("app"), world, Expectation::of(APP).containing("welcome"));
         Work::step(ConfirmScope::new())
             .then(inspect)
@@ -105,16 +104,14 @@ impl Shop {
     /// Makes `version` the release that a build gives, with as many migrations.
     fn release(&self, version: &str, migrations: u32) {
         let content = |name: &str| format!("{name} {version}").into_bytes();
-        let mut state = self.world.state();
-        state.tags.insert(format!("v{version}"), Digest::of(version.as_bytes()).hex());
-        state.yields =
-            ["web", "db", "site", "resize"].map(|name| (Name::new(name).unwrap(), content(name))).into();
-        let built = format!("/releases/{}", Digest::of(&content("site")).hex());
-        state.directories.insert(built.into(), [("index.html".to_owned(), content("page"))].into());
-        state.answers.insert(Digest::of(&content("resize")), json!(version));
-        state.figures = DIALS.into();
-        state.scripts = (1..=migrations).map(|number| script(&number.to_string())).collect();
-        drop(state);
+        let built = |name: &str| format!("/releases/{}", Digest::of(&content(name)).hex());
+        let World { source, builder, assets, functions, database, .. } = &self.world;
+        source.tag(format!("v{version}"), Digest::of(version.as_bytes()).hex());
+        builder.yields(["web", "db", "site", "resize"].map(|name| (Name::new(name).unwrap(), content(name))));
+        assets.lay_out(built("site"), [("index.html", content("page"))]);
+        functions.answer(functions.lay_out(built("resize"), &content("resize")), json!(version));
+        (1..=migrations).for_each(|number| database.write(migration(&number.to_string())));
+        self.world.state().figures = DIALS.into();
         self.world.page(APP, 200, "welcome", 5);
     }
 
@@ -128,6 +125,9 @@ impl Shop {
 
     pub(crate) fn workflow(&self, release: &Name) -> Workflow {
         let (world, fleet) = (Arc::new(self.world.clone()), Arc::new(self.fleet.clone()));
+        let (source, builder) = (Arc::new(world.source.clone()), Arc::new(world.builder.clone()));
+        let (assets, cdn) = (Arc::new(world.assets.clone()), Arc::new(world.cdn.clone()));
+        let database = Arc::new(world.database.clone());
         let files = self.files.clone().unwrap_or(SiteFiles::Artifact(name!("site")));
         let resize = FunctionRelease {
             name: name!("resize"),
@@ -139,19 +139,19 @@ impl Shop {
         let rules = RuleSet { name: name!("shop"), rules: format!("groups: [{release}]") };
         Workflow {
             prepare: self.prepared(&[SecurityAspect::Configuration, SecurityAspect::Permissions]),
-            build: Work::step(VerifySource::new(world.clone(), "v{release}"))
-                .then(BuildArtifacts::new(world.clone(), world.clone(), "v{release}"))
+            build: Work::step(VerifySource::new(source.clone(), "v{release}"))
+                .then(BuildArtifacts::new(source.clone(), builder, "v{release}"))
                 .then(WriteConfiguration::new(world.clone(), name!("shop.toml"), format!("v = {release}")))
                 .then(PushImage::new(
-                    world.clone(),
-                    world.clone(),
+                    Arc::new(world.images.clone()),
+                    source,
                     "v{release}",
                     "registry.test/shop:{release}",
                 )),
-            migrate: migrations(world.clone()),
-            assets: site(world.clone(), world.clone(), world.clone(), files, SITE),
+            migrate: migrations(database),
+            assets: site(assets, cdn, world.clone(), files, SITE),
             services: Self::services(&world, &fleet, release),
-            functions: function(world.clone(), resize),
+            functions: function(Arc::new(world.functions.clone()), resize),
             monitoring: Work::step(ApplyAlertRules::new(world.clone(), rules))
                 .then(TestNotification::new(world.clone(), "the pager"))
                 .without(MonitoringActivity::Logs, "files suffice")
@@ -190,10 +190,8 @@ impl Shop {
         self.fleet.routing(&name!("web")).await.unwrap().weights().unwrap()
     }
 
-    pub(crate) async fn page(&self) -> String {
-        let url = format!("{SITE}/index.html");
-        let reply = self.world.get(&ProbeRequest { url, timeout: Duration::from_secs(1) }).await.unwrap();
-        String::from_utf8(reply.body).unwrap()
+    pub(crate) fn page(&self) -> String {
+        String::from_utf8(self.world.cdn.fetch("index.html").unwrap()).unwrap()
     }
 }
 
@@ -202,10 +200,11 @@ async fn the_standard_steps_carry_out_all_eight_stages() {
     let shop = Shop::new();
     shop.deploy(name!("1.0.0")).await.unwrap();
     assert_eq!(shop.weights().await, Weights::all_to(name!("1.0.0")));
-    assert_eq!(shop.page().await, "page 1.0.0");
+    assert_eq!(shop.page(), "page 1.0.0");
+    assert_eq!(shop.world.database.applied(), ["1"]);
+    assert_eq!(shop.world.functions.live(&name!("resize")).as_deref(), Some("1"));
+    assert_eq!(shop.world.ledger.refusals(), [""; 0]);
     let state = shop.world.state();
-    assert_eq!(state.applied, [script("1")]);
-    assert_eq!(state.functions[&name!("resize")].state.live.as_deref(), Some("1"));
     assert_eq!(state.rules[&name!("shop")].rules, "groups: [1.0.0]");
     assert_eq!(state.documents[&name!("shop.toml")], b"v = 1.0.0");
     let record = String::from_utf8(state.documents[&name!("change.md")].clone()).unwrap();
@@ -224,9 +223,9 @@ async fn a_release_that_fails_its_verification_leaves_the_old_one_as_it_was() {
     shop.world.pages(APP, [(200, "welcome", 5), (200, "welcome", 5), (200, "welcome", 5), (500, "", 5)]);
     let stopped = shop.deploy(name!("1.1.0")).await.unwrap_err();
     assert!(matches!(stopped, Stopped::RolledBack { .. }), "{stopped:?}");
-    assert!(shop.world.changes().contains(&"apply 3".to_owned()), "it failed late");
+    assert!(shop.world.changes().contains(&"functions.make_live resize".to_owned()), "it failed late");
     assert_eq!(shop.world.seen(), before);
     assert_eq!(shop.weights().await, Weights::all_to(name!("1.0.0")));
-    assert_eq!(shop.page().await, "page 1.0.0", "past every cache");
+    assert_eq!(shop.page(), "page 1.0.0", "past every cache");
     assert_eq!(shop.evidence.all().len(), 1);
 }

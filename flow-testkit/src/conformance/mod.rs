@@ -5,16 +5,23 @@
 //! outside. Every suite is itself proved: [`broken_implementations!`](crate::broken_implementations) pairs each promise with
 //! an implementation that breaks it, and demands that the promise's test fails.
 
+pub mod assets;
+pub mod builder;
+pub mod cdn;
 pub mod configuration;
 pub mod evidence;
+pub mod functions;
 pub mod host;
+pub mod images;
 pub mod journal;
 pub mod metrics;
+pub mod migrator;
 pub mod notifier;
 pub mod prober;
 pub mod process;
 pub mod router;
 pub mod rules;
+pub mod source;
 pub mod vault;
 
 mod failure;
@@ -22,4 +29,4 @@ mod promise;
 mod refusal;
 
 pub use failure::Failure;
-pub use promise::{Checked, breaks};
+pub use promise::{Checked, Outside, breaks};

@@ -4,6 +4,9 @@ use std::future::Future;
 /// refused what it may not refuse.
 pub type Checked<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// What a fixture found or arranged outside the thing under test, or why it could not.
+pub type Outside<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
 /// Holds where `check` does not: the implementation that it was given breaks the promise, and the suite has noticed.
 ///
 /// # Errors

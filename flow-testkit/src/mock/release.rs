@@ -33,7 +33,7 @@ mock! {
         fn describe(&self) -> Vec<String>;
         async fn find(&self, version: &SourceVersion) -> Result<Option<Built>, StepError>;
         async fn build(&self, permit: &Permit, version: &SourceVersion) -> Result<Built, StepError>;
-        async fn discard(&self, permit: &Permit, digests: &[Digest]) -> Result<(), StepError>;
+        async fn discard(&self, permit: &Permit, version: &SourceVersion) -> Result<(), StepError>;
     }
 }
 

@@ -1,14 +1,20 @@
 //! The testkit, proved: its fakes pass the suites, and every suite catches the implementations that break its promises.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod assets;
+mod builder;
+mod cdn;
 mod configuration;
 mod evidence;
 mod faults;
 mod fleet;
+mod functions;
 mod host;
+mod images;
 mod journal;
 mod metrics;
+mod migrator;
 #[cfg(feature = "mockall")]
 mod mocks;
 mod notifier;
@@ -16,4 +22,5 @@ mod prober;
 mod process;
 mod router;
 mod rules;
+mod source;
 mod vault;

@@ -286,9 +286,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "the memory store appends beside the end",
         file: MEMORY,
         edits: &[("        if found != expected {\n", "        if found > expected + 100 {\n")],
-        caught_by: memory(
-            "journal::an_append_beside_the_end_of_the_journal_is_refused_and_leaves_nothing",
-        ),
+        caught_by: memory("journal::an_append_beside_the_end_of_the_journal_is_refused_and_leaves_nothing"),
     },
     // The store on SQLite.
     Mutant {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::port::{Builder, Built, SourceVersion};
-use flow_core::{Clock, Digest, ErrorKind, Name, Permit, Problems, StepError};
+use flow_core::{Clock, ErrorKind, Name, Permit, Problems, StepError};
 use serde_json::Value;
 
 use crate::client::{Call, Ended, Keep, Releases, Runner, Scratch, Tail, blocking, is_directory, name_of};
@@ -95,7 +95,7 @@ impl CommandBuilder {
         Ok(log.text())
     }
 
-    /// Keeps what the build made, and records it.
+    /// Records what the build made, and keeps it.
     async fn keep(
         &self,
         scratch: Arc<Scratch>,
@@ -109,14 +109,15 @@ impl CommandBuilder {
             for (name, path) in recipe.artifacts() {
                 collected.insert(name.clone(), releases.collect(&scratch, &out, name, path)?);
             }
-            // Up to here everything is in the scratch directory, and a failure leaves nothing behind.
-            let mut artifacts = BTreeMap::new();
-            for (name, (kept, copy)) in collected {
-                releases.put(&scratch, &kept, &copy).map_err(StepError::after_effect)?;
-                artifacts.insert(name, kept);
-            }
+            // Up to here everything is in the scratch directory, and a failure leaves nothing behind. The record comes first:
+            // of a build that is interrupted after it, discarding finds every artefact that stands by then.
+            let artifacts = collected.iter().map(|(name, (kept, _))| (name.clone(), kept.clone())).collect();
             releases
                 .record(&scratch, &commit, recipe.digest(), artifacts, log)
+                .map_err(StepError::after_effect)?;
+            collected
+                .values()
+                .try_for_each(|(kept, copy)| releases.put(&scratch, kept, copy))
                 .map_err(StepError::after_effect)
         })
         .await
@@ -160,26 +161,10 @@ impl Builder for CommandBuilder {
         })
     }
 
-    async fn discard(&self, _permit: &Permit, digests: &[Digest]) -> Result<(), StepError> {
-        let releases = self.releases.clone();
-        let digests = digests.to_vec();
-        blocking(move || {
-            let mut standing = Vec::new();
-            for digest in digests {
-                if releases.keeps(digest)? {
-                    standing.push(digest);
-                }
-            }
-            if standing.is_empty() {
-                return Ok(());
-            }
-            let scratch = Scratch::make(&releases.root)?;
-            for digest in standing {
-                releases.discard(&scratch, digest).map_err(StepError::after_effect)?;
-            }
-            Ok(())
-        })
-        .await
+    async fn discard(&self, _permit: &Permit, version: &SourceVersion) -> Result<(), StepError> {
+        let commit = commit_of(version)?;
+        let (releases, definition) = (self.releases.clone(), self.recipe.digest());
+        blocking(move || releases.discard(&commit, definition)).await
     }
 }
 

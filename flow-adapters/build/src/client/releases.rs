@@ -1,6 +1,6 @@
 //! Kept artefacts, each at `<releases>/<sha256>/<file name>`, and the records that say which build made them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -140,8 +140,47 @@ impl Releases {
         write().map_err(|error| refused("the build's record cannot be written", &path, error))
     }
 
+    /// Forgets the build of `commit` under `definition`, and removes the artefacts that no other record names. The record
+    /// goes last: until then a discard that was interrupted can be repeated.
+    pub(crate) fn discard(&self, commit: &Name, definition: Digest) -> Result<(), StepError> {
+        let Some(record) = self.read_record(commit, definition)? else { return Ok(()) };
+        let shared = self.digests_beside(&record)?;
+        let scratch = Scratch::make(&self.root)?;
+        let own: BTreeSet<Digest> = record.artifacts.values().map(|kept| kept.digest).collect();
+        for digest in own.difference(&shared) {
+            self.remove(&scratch, *digest).map_err(StepError::after_effect)?;
+        }
+        let path = self.record_path(commit, definition);
+        let removed =
+            fs::remove_file(&path).and_then(|()| sync_directory(path.parent().unwrap_or(&self.root)));
+        removed.map_err(|error| refused("the build's record cannot be removed", &path, error).after_effect())
+    }
+
+    /// What the records of all other builds name. One that cannot be understood may name anything, so it is an error.
+    fn digests_beside(&self, record: &Record) -> Result<BTreeSet<Digest>, StepError> {
+        let own = self.record_path(&record.commit, record.definition);
+        let directory = own.parent().unwrap_or(&self.root);
+        let unreadable = |error| refused("the records of builds cannot be listed", directory, error);
+        let mut digests = BTreeSet::new();
+        for entry in fs::read_dir(directory).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path == own {
+                continue;
+            }
+            match self.record_at(&path)? {
+                Some(other) => digests.extend(other.artifacts.values().map(|kept| kept.digest)),
+                None if !stands(&path).map_err(unreadable)? => {}
+                None => {
+                    let message = "a build's record is damaged or of another format";
+                    return Err(StepError::new(ErrorKind::Conflict, message).fact("path", path.display()));
+                }
+            }
+        }
+        Ok(digests)
+    }
+
     /// Removes what is kept under `digest`. It is gone at once, and then deleted.
-    pub(crate) fn discard(&self, scratch: &Scratch, digest: Digest) -> Result<(), StepError> {
+    fn remove(&self, scratch: &Scratch, digest: Digest) -> Result<(), StepError> {
         let home = self.home(digest);
         let problem = |error| refused("the release cannot be removed", &home, error);
         if !stands(&home).map_err(problem)? {
@@ -153,12 +192,6 @@ impl Releases {
         removed.map_err(|error| problem(error).after_effect())
     }
 
-    /// Whether anything is kept under `digest`.
-    pub(crate) fn keeps(&self, digest: Digest) -> Result<bool, StepError> {
-        let home = self.home(digest);
-        stands(&home).map_err(|error| refused("the release cannot be read", &home, error))
-    }
-
     fn home(&self, digest: Digest) -> PathBuf {
         self.root.join(digest.hex())
     }
@@ -167,20 +200,23 @@ impl Releases {
         self.root.join(".flow/builds").join(format!("{commit}-{}.json", definition.hex()))
     }
 
-    /// The record, unless it is missing, damaged, or of another format.
+    /// The record, unless it is missing, damaged, of another format, or another build's.
     fn read_record(&self, commit: &Name, definition: Digest) -> Result<Option<Record>, StepError> {
-        let path = self.record_path(commit, definition);
+        let record = self.record_at(&self.record_path(commit, definition))?;
+        Ok(record.filter(|record| record.commit == *commit && record.definition == definition))
+    }
+
+    /// The record in a file, unless that is missing, damaged, or of another format.
+    fn record_at(&self, path: &Path) -> Result<Option<Record>, StepError> {
         let mut text = Vec::new();
-        let file = fs::File::open(&path).and_then(|file| file.take(RECORD_MAX).read_to_end(&mut text));
+        let file = fs::File::open(path).and_then(|file| file.take(RECORD_MAX).read_to_end(&mut text));
         match file {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(refused("the build's record cannot be read", &path, error)),
+            Err(error) => return Err(refused("the build's record cannot be read", path, error)),
         }
         let record: Option<Record> = serde_json::from_slice(&text).ok();
-        Ok(record.filter(|record| {
-            record.format == FORMAT && record.commit == *commit && record.definition == definition
-        }))
+        Ok(record.filter(|record| record.format == FORMAT))
     }
 }
 

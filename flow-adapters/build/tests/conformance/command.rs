@@ -337,50 +337,75 @@ async fn an_artefact_at_the_limit_is_kept_and_one_above_it_refused() {
         config.limits.entries = entries;
         if !fits {
             // The artefact that was kept under wider limits must not stand for this one.
-            builder(config.clone()).discard(&permit(), &[kept(&bench)]).await.unwrap();
+            builder(config.clone()).discard(&permit(), &bench.version()).await.unwrap();
         }
         let built = bench.build(config).await;
         assert_eq!(built.is_ok(), fits, "{bytes} bytes, {entries} entries: {built:?}");
     }
 }
 
-fn kept(bench: &Bench) -> Digest {
-    let hex = names(&bench.releases()).pop().unwrap_or_else(|| Digest::of(b"").hex());
-    format!("sha256:{hex}").parse().unwrap()
-}
-
 #[tokio::test]
-async fn discarding_removes_what_is_named_and_nothing_else() {
+async fn discarding_a_build_removes_its_artefacts_and_those_of_no_other_build() {
     let bench = Bench::new();
     let config = bench
-        .script("mkdir $OUT/app; echo 1 > $OUT/app/x; cp main.txt $OUT/one")
+        .script("mkdir $OUT/app; cat main.txt > $OUT/app/x; echo shared > $OUT/one")
         .artifact(name!("one"), "one");
     let built = bench.build(config.clone()).await.unwrap();
     let (app, one) = (&built.artifacts[&name!("app")], &built.artifacts[&name!("one")]);
-    let other = Digest::of(b"never kept");
     let builder = builder(config);
+    let second = SourceVersion { commit: "5ec0d".to_owned(), tree: bench.path("second"), ..bench.version() };
+    fs::create_dir(&second.tree).unwrap();
+    fs::write(second.tree.join("main.txt"), "other\n").unwrap();
+    let other = builder.build(&permit(), &second).await.unwrap();
+    assert_eq!(other.artifacts[&name!("one")], *one, "the same bytes under another commit");
+
     for _ in 0..2 {
-        builder.discard(&permit(), &[app.digest, other]).await.unwrap();
-        assert_eq!(names(&bench.releases()), [one.digest.hex()]);
+        builder.discard(&permit(), &second).await.unwrap();
+        let mut left = [app.digest.hex(), one.digest.hex()];
+        left.sort();
+        assert_eq!(names(&bench.releases()), left);
         assert_eq!(scratch(&bench.releases()), [""; 0]);
     }
-    assert_eq!(fs::read(&one.path).unwrap(), b"source\n");
-    assert_eq!(builder.find(&bench.version()).await.unwrap(), None);
+    assert_eq!(builder.find(&second).await.unwrap(), None);
+    assert_eq!(builder.find(&bench.version()).await.unwrap().unwrap().artifacts, built.artifacts);
+    builder.discard(&permit(), &bench.version()).await.unwrap();
+    assert_eq!(names(&bench.releases()), [""; 0]);
+}
 
+#[tokio::test]
+async fn a_build_that_was_interrupted_while_it_kept_is_discarded_whole() {
+    let bench = Bench::new();
+    let config = bench.script("mkdir $OUT/app; cp main.txt $OUT/app/x");
+    let builder = builder(config.clone());
+    let app = bench.build(config).await.unwrap().artifacts[&name!("app")].clone();
+    builder.discard(&permit(), &bench.version()).await.unwrap();
     // A link in the place of a release is removed, and not what it points to.
     fs::create_dir(bench.path("outside")).unwrap();
     fs::write(bench.path("outside/file"), "").unwrap();
     symlink(bench.path("outside"), bench.releases().join(app.digest.hex())).unwrap();
     assert_eq!(builder.build(&permit(), &bench.version()).await.unwrap_err().kind(), ErrorKind::Unknown);
-    builder.discard(&permit(), &[app.digest]).await.unwrap();
+    builder.discard(&permit(), &bench.version()).await.unwrap();
+    assert_eq!(names(&bench.releases()), [""; 0]);
     assert_eq!(names(&bench.path("outside")), ["file"]);
-    assert_eq!(builder.build(&permit(), &bench.version()).await.unwrap().artifacts, built.artifacts);
+    assert_eq!(builder.build(&permit(), &bench.version()).await.unwrap().artifacts[&name!("app")], app);
+}
+
+#[tokio::test]
+async fn beside_a_record_that_cannot_be_read_nothing_is_discarded() {
+    let bench = Bench::new();
+    let config = bench.script("mkdir $OUT/app; cp main.txt $OUT/app/x");
+    let built = bench.build(config.clone()).await.unwrap();
+    fs::write(bench.releases().join(".flow/builds/c0ffee-1.json"), "{").unwrap();
+    let error = builder(config.clone()).discard(&permit(), &bench.version()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("c0ffee-1.json"), "{error}");
+    assert_eq!(builder(config).find(&bench.version()).await.unwrap().unwrap().artifacts, built.artifacts);
 }
 
 #[tokio::test]
 async fn discarding_where_nothing_was_ever_kept_makes_nothing() {
     let bench = Bench::new();
-    builder(bench.script("true")).discard(&permit(), &[Digest::of(b"")]).await.unwrap();
+    builder(bench.script("true")).discard(&permit(), &bench.version()).await.unwrap();
     assert!(!bench.releases().exists());
 }
 

@@ -86,23 +86,6 @@ fn keyed(key: &str) -> Permit {
 }
 
 #[tokio::test]
-async fn a_published_version_answers_with_the_variables_of_its_time() {
-    let world = World::new();
-    world.functions.update_code(&permit(), &world.spec(ECHO)).await.unwrap();
-    world.greet("hello").await;
-    assert_eq!(world.functions.publish(&keyed("a"), &THUMB).await.unwrap(), "1");
-    world.greet("good bye").await;
-    assert_eq!(world.functions.publish(&keyed("b"), &THUMB).await.unwrap(), "2");
-
-    for (version, greeting) in [("1", "hello"), ("2", "good bye")] {
-        let answer = world.functions.invoke(&THUMB, version, &json!({ "n": 1 })).await.unwrap();
-        assert!(answer.succeeded, "{answer:?}");
-        assert_eq!(answer.version, version);
-        assert_eq!(answer.output, json!({ "event": { "n": 1 }, "greeting": greeting }));
-    }
-}
-
-#[tokio::test]
 async fn a_function_inherits_no_environment() {
     let world = World::new();
     let show = "#!/bin/sh\nprintf '\"%s\"' \"$(cat /proc/$$/environ | tr '\\0' ' ')\"\n";

@@ -1,9 +1,15 @@
 //! The adapters run the suites of their ports, against real files, processes and sockets.
 
+#[path = "suite/assets.rs"]
+mod assets;
+#[path = "suite/cdn.rs"]
+mod cdn;
 #[path = "suite/configuration.rs"]
 mod configuration;
 #[path = "suite/evidence.rs"]
 mod evidence;
+#[path = "suite/functions.rs"]
+mod functions;
 #[path = "suite/host.rs"]
 mod host;
 #[path = "suite/notifier.rs"]

@@ -33,27 +33,6 @@ async fn the_way_back_needs_no_file_and_goes_newest_first_and_twice_is_once() {
 }
 
 #[tokio::test]
-async fn a_down_script_edited_after_the_fact_is_not_the_one_that_runs() {
-    let world = three();
-    world.migrations().apply(&permit()).await.unwrap();
-    world.script("10_c", "CREATE TABLE c(x)", Some("SELECT 'does nothing'"));
-    world.migrations().revert_to(&permit(), &keep(&["1", "2"])).await.unwrap();
-    assert_eq!(world.ask("SELECT name FROM sqlite_master WHERE name = 'c'").await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn what_never_ran_or_was_finished_in_part_is_taken_back_as_far_as_it_came() {
-    let world = three();
-    let migrations = world.migrations();
-    migrations.revert_to(&permit(), &[]).await.unwrap();
-    world.script("10_c", "CREATE TABLE c(x); SELECT nonsense()", None);
-    migrations.apply(&permit()).await.unwrap_err();
-    assert_eq!(world.applied().await, ["1", "2"]);
-    migrations.revert_to(&permit(), &[]).await.unwrap();
-    assert_eq!(world.schema().await, Vec::<String>::new());
-}
-
-#[tokio::test]
 async fn a_migration_without_a_way_back_is_named_and_nothing_is_touched() {
     let world = three();
     std::fs::remove_file(world.scripts().join("2_b.down.sql")).unwrap();

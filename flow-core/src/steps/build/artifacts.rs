@@ -29,7 +29,6 @@ pub struct BuildArtifacts {
     source: Arc<dyn Source>,
     builder: Arc<dyn Builder>,
     tag: String,
-    spared: BTreeSet<Digest>,
 }
 
 /// What was there before the build.
@@ -45,32 +44,12 @@ impl BuildArtifacts {
     /// Builds the tree of the tag that `tag` gives, such as `v{release}`. One attempt may take an hour.
     pub fn new(source: Arc<dyn Source>, builder: Arc<dyn Builder>, tag: impl Into<String>) -> Self {
         let heading = Heading::within(name!("build-artifacts"), Duration::from_hours(1));
-        Self { heading, source, builder, tag: tag.into(), spared: BTreeSet::new() }
+        Self { heading, source, builder, tag: tag.into() }
     }
 
-    /// Never discards these digests: what other releases run. A build that is the same byte for byte as an earlier
-    /// release's has the same digest.
-    #[must_use]
-    pub fn sparing(mut self, digests: impl IntoIterator<Item = Digest>) -> Self {
-        self.spared.extend(digests);
-        self
-    }
-
-    /// The digests of `built` that this run brought and that nobody else needs.
-    fn fresh(&self, built: &Built, before: &BeforeBuild) -> Vec<Digest> {
-        let digests: BTreeSet<Digest> = digests(built).collect();
-        let kept = |digest: &&Digest| before.found.contains(digest) || self.spared.contains(digest);
-        digests.iter().filter(|digest| !kept(digest)).copied().collect()
-    }
-
-    async fn discard_fresh(
-        &self,
-        permit: &Permit,
-        built: &Built,
-        before: &BeforeBuild,
-    ) -> Result<(), StepError> {
-        let fresh = self.fresh(built, before);
-        if fresh.is_empty() { Ok(()) } else { self.builder.discard(permit, &fresh).await }
+    /// Discards what this run built; what an earlier build left is not this run's.
+    async fn discard(&self, permit: &Permit, before: &BeforeBuild) -> Result<(), StepError> {
+        if before.found.is_empty() { self.builder.discard(permit, &before.version).await } else { Ok(()) }
     }
 
     async fn build(&self, permit: &Permit, version: &SourceVersion) -> Result<Built, StepError> {
@@ -115,7 +94,7 @@ impl Rollback<Build> for BuildArtifacts {
         Captured::of(&BeforeBuild { version, found: found.iter().flat_map(digests).collect() })
     }
 
-    /// Removes the artefacts that this run brought. Those of an interrupted build are the ones that stand by now.
+    /// Removes the artefacts that this run brought and that no other build has.
     async fn roll_back(
         &self,
         _cx: &StepContext<Build>,
@@ -123,11 +102,7 @@ impl Rollback<Build> for BuildArtifacts {
         before: &Captured,
         _outcome: &Outcome<Build>,
     ) -> Result<(), StepError> {
-        let before: BeforeBuild = before.get()?;
-        match self.builder.find(&before.version).await? {
-            None => Ok(()),
-            Some(built) => self.discard_fresh(permit, &built, &before).await,
-        }
+        self.discard(permit, &before.get()?).await
     }
 }
 
@@ -179,7 +154,7 @@ impl Step<Build> for BuildArtifacts {
             }
         };
         if let Err(refused) = promoted(cx, &built) {
-            self.discard_fresh(permit, &built, &before).await.map_err(StepError::after_effect)?;
+            self.discard(permit, &before).await.map_err(StepError::after_effect)?;
             return Err(refused);
         }
         if built.artifacts.is_empty() {

@@ -40,35 +40,35 @@ async fn nothing_is_built_where_security_and_permissions_were_not_proved() {
 #[tokio::test(start_paused = true)]
 async fn no_migration_is_applied_before_the_backup_was_restored() {
     let line = Line::promoted().await;
-    let world = Arc::new(line.shop.world.clone());
+    let database = Arc::new(line.shop.world.database.clone());
     let mut workflow = line.workflow();
     let dump = Claims::<Migrate> {
         says: vec![Proof::BackupRestored],
         resources: vec![name!("ledger")],
         ..Claims::new(name!("dump"), &[MigrateActivity::Backup])
     };
-    workflow.migrate = Work::step(CheckScripts::new(world.clone()))
-        .then(AssessImpact::new(world.clone()))
-        .then(BackUp::new(world.clone()))
+    workflow.migrate = Work::step(CheckScripts::new(database.clone()))
+        .then(AssessImpact::new(database.clone()))
+        .then(BackUp::new(database.clone()))
         .then(dump)
-        .then(ApplyMigrations::new(world));
+        .then(ApplyMigrations::new(database));
     let violations = line.taken_back(&workflow, &line.production()).await;
     assert_eq!(violations, [unproved(name!("dump"), Proof::BackupRestored)], "one of two is not enough");
-    assert!(!line.shop.world.changes().iter().any(|change| change.starts_with("apply")));
+    assert!(!line.shop.world.changes().iter().any(|change| change.starts_with("migrator.apply")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_relies_on_a_migration_that_was_not_verified() {
     let line = Line::promoted().await;
-    let world = Arc::new(line.shop.world.clone());
+    let database = Arc::new(line.shop.world.database.clone());
     let mut workflow = line.workflow();
     let blind = Claims::<Migrate> {
         says: vec![Proof::MigrationVerified],
         ..Claims::new(name!("psql"), &[MigrateActivity::Apply])
     };
-    workflow.migrate = Work::step(CheckScripts::new(world.clone()))
-        .then(AssessImpact::new(world.clone()))
-        .then(BackUp::new(world))
+    workflow.migrate = Work::step(CheckScripts::new(database.clone()))
+        .then(AssessImpact::new(database.clone()))
+        .then(BackUp::new(database))
         .then(blind);
     let violations = line.taken_back(&workflow, &line.production()).await;
     assert_eq!(violations, [unproved(name!("psql"), Proof::MigrationVerified)]);

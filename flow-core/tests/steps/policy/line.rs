@@ -63,9 +63,8 @@ impl Line {
 
     /// Everything that there is, to the byte, but for what was asked.
     pub(crate) fn seen(&self) -> String {
-        let mut state = self.shop.world.state();
-        state.asked.clear();
-        format!("{:#?}\n{:#?}", *state, self.shop.fleet)
+        self.shop.world.state().asked.clear();
+        format!("{:#?}\n{:#?}", self.shop.world, self.shop.fleet)
     }
 
     /// What refuses the plan. The world is untouched by then, to the byte.

@@ -10,13 +10,13 @@ use flow_core::steps::{
     ApplyMigrations, AssessImpact, BackUp, CheckFunctions, CheckJourney, CheckScripts, ConfirmOrder,
     ConfirmScope, Expectation, HandOver, MeasurePerformance, WriteDocuments,
 };
-use flow_core::{Actor, Digest, Environment, Work, name};
+use flow_core::{Actor, Environment, Work, name};
+use flow_testkit::fake::{FakeMigrator, Migration, Statement};
 use std::sync::Arc;
 
 use super::claims::Claims;
 use super::line::Line;
 use crate::whole::Shop;
-use crate::world::World;
 
 const PRODUCTION: Environment = Environment::Production;
 
@@ -28,7 +28,7 @@ fn ann() -> Actor {
 async fn a_release_that_keeps_everything_goes_from_staging_to_production() {
     let line = Line::promoted().await;
     line.run(&line.workflow(), &line.production(), "production").await.unwrap();
-    assert_eq!(line.shop.page().await, "page 1.0.0");
+    assert_eq!(line.shop.page(), "page 1.0.0");
     let evidence = line.shop.evidence.all();
     assert_eq!(evidence.last().unwrap().proved, Proof::ALL);
 }
@@ -117,7 +117,7 @@ async fn prohibition_1_each_test_that_staging_left_out_is_named_for_each_artefac
     }
 }
 
-fn migrating(migrator: &Arc<World>, backup: Option<BackUp>) -> Work<Migrate> {
+fn migrating(migrator: &Arc<FakeMigrator>, backup: Option<BackUp>) -> Work<Migrate> {
     let migrator: Arc<dyn Migrator> = migrator.clone();
     let checked = Work::step(CheckScripts::new(migrator.clone())).then(AssessImpact::new(migrator.clone()));
     match backup {
@@ -130,8 +130,8 @@ fn migrating(migrator: &Arc<World>, backup: Option<BackUp>) -> Work<Migrate> {
 async fn prohibition_2_a_backup_left_out_is_refused() {
     let line = Line::promoted().await;
     let mut workflow = line.workflow();
-    let world = Arc::new(line.shop.world.clone());
-    workflow.migrate = migrating(&world, None).without(MigrateActivity::Backup, "it is large").by(ann());
+    let database = Arc::new(line.shop.world.database.clone());
+    workflow.migrate = migrating(&database, None).without(MigrateActivity::Backup, "it is large").by(ann());
     let activity = MigrateActivity::Backup.name();
     let violations = line.refused(&workflow, &line.production()).await;
     assert_eq!(
@@ -146,7 +146,7 @@ async fn prohibition_2_a_backup_left_out_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn prohibition_2_a_backup_that_comes_too_late_or_is_never_restored_is_refused() {
     let line = Line::promoted().await;
-    let world = Arc::new(line.shop.world.clone());
+    let database = Arc::new(line.shop.world.database.clone());
     let missing = Violation::NothingProves {
         proof: Proof::BackupRestored,
         border: Border::BeforeApply,
@@ -154,24 +154,24 @@ async fn prohibition_2_a_backup_that_comes_too_late_or_is_never_restored_is_refu
     };
     let unprotected = Violation::Unprotected { step: name!("apply-migrations"), resource: name!("database") };
     let mut workflow = line.workflow();
-    workflow.migrate = migrating(&world, None).then(BackUp::new(world.clone()));
+    workflow.migrate = migrating(&database, None).then(BackUp::new(database.clone()));
     assert_eq!(line.refused(&workflow, &line.production()).await, [missing.clone(), unprotected.clone()]);
     let written = Claims::<Migrate>::new(name!("dump"), &[MigrateActivity::Backup]);
-    workflow.migrate = Work::step(written).then_work(migrating(&world, None));
+    workflow.migrate = Work::step(written).then_work(migrating(&database, None));
     assert_eq!(line.refused(&workflow, &line.production()).await, [missing, unprotected]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn prohibition_2_a_second_database_is_not_saved_by_the_first_ones_backup() {
     let line = Line::promoted().await;
-    let world = Arc::new(line.shop.world.clone());
+    let database = Arc::new(line.shop.world.database.clone());
     let mut workflow = line.workflow();
     let second = Claims::<Migrate> {
         says: vec![Proof::MigrationVerified],
         resources: vec![name!("ledger")],
         ..Claims::new(name!("migrate-ledger"), &[MigrateActivity::Apply])
     };
-    workflow.migrate = migrating(&world, Some(BackUp::new(world.clone()))).then(second);
+    workflow.migrate = migrating(&database, Some(BackUp::new(database.clone()))).then(second);
     let violations = line.refused(&workflow, &line.production()).await;
     assert_eq!(
         violations,
@@ -182,12 +182,12 @@ async fn prohibition_2_a_second_database_is_not_saved_by_the_first_ones_backup()
 #[tokio::test(start_paused = true)]
 async fn prohibition_2_a_migration_that_nobody_verifies_is_refused() {
     let line = Line::promoted().await;
-    let world = Arc::new(line.shop.world.clone());
+    let database = Arc::new(line.shop.world.database.clone());
     let mut workflow = line.workflow();
     let blind = Claims::<Migrate>::new(name!("psql"), &[MigrateActivity::Apply]);
-    workflow.migrate = Work::step(CheckScripts::new(world.clone()))
-        .then(AssessImpact::new(world.clone()))
-        .then(BackUp::new(world))
+    workflow.migrate = Work::step(CheckScripts::new(database.clone()))
+        .then(AssessImpact::new(database.clone()))
+        .then(BackUp::new(database))
         .then(blind);
     let (proof, border) = (Proof::MigrationVerified, Border::Migrated);
     let violations = line.refused(&workflow, &line.production()).await;
@@ -197,13 +197,16 @@ async fn prohibition_2_a_migration_that_nobody_verifies_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn prohibition_3_a_script_that_never_ran_below_is_refused_and_one_that_did_runs() {
     let line = Line::promoted().await;
-    let edited = Digest::of(b"up 1, edited after staging");
-    line.shop.world.state().scripts[0].up = edited;
+    let script =
+        Migration::new("1", [Statement::create("t1"), Statement::add("t1", 1, "edited after staging")])
+            .undone_by([Statement::drop("t1")]);
+    let edited = script.script().up;
+    line.shop.world.database.write(script.clone());
     let violations = line.refused(&line.workflow(), &line.production()).await;
     assert_eq!(violations, [Violation::ScriptNotRun { digest: edited, environment: PRODUCTION }]);
     // The testing environment is a lower one too.
     let testing = line.shop.beside();
-    testing.world.state().scripts[0].up = edited;
+    testing.world.database.write(script);
     let setting = line.setting(Environment::Testing);
     line.run(&testing.workflow(&name!("1.0.0")), &setting, "testing").await.unwrap();
     line.run(&line.workflow(), &line.production(), "production").await.unwrap();

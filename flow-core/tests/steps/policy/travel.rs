@@ -3,6 +3,7 @@
 use flow_core::plan::{Approvals, Plan, RecallError, Tampered, TravelError, fingerprint, plan_hash};
 use flow_core::policy::Policy;
 use flow_core::{BeginError, Digest, Environment, Stopped, name};
+use flow_testkit::fake::{Migration, Statement};
 use serde_json::{Value, json};
 
 use super::line::Line;
@@ -19,7 +20,7 @@ async fn a_plan_is_approved_in_another_system_and_comes_back_as_json() {
     let approvals: Approvals = serde_json::from_str(&answer).unwrap();
     let approved = back.approve(&approvals).unwrap();
     workflow.run(approved, &line.durable("production")).await.unwrap();
-    assert_eq!(line.shop.page().await, "page 1.0.0");
+    assert_eq!(line.shop.page(), "page 1.0.0");
 }
 
 #[tokio::test(start_paused = true)]
@@ -28,7 +29,7 @@ async fn an_answer_for_another_plan_is_refused() {
     let (workflow, setting) = (line.workflow(), line.production());
     let first = workflow.plan(&setting).await.unwrap();
     let approvals = line.approvals(&first);
-    line.shop.world.state().scripts.truncate(0);
+    line.shop.world.database.remove("1");
     let second = workflow.plan(&setting).await.unwrap();
     assert_ne!(first.hash, second.hash);
     let before = line.seen();
@@ -104,12 +105,10 @@ async fn a_world_that_drifted_after_the_approval_is_refused_with_everything_as_i
     type Drift = (&'static str, fn(&Line));
     let drifts: [Drift; 3] = [
         ("Migrate/apply-migrations", |line| {
-            let mut state = line.shop.world.state();
-            let applied = state.scripts[0].clone();
-            state.applied.push(applied);
+            line.shop.world.database.applied_earlier("1");
         }),
         ("Migrate/check-scripts", |line| {
-            line.shop.world.state().scripts[0].down = None;
+            line.shop.world.database.write(Migration::new("1", [Statement::create("t1")]));
         }),
         ("Monitoring/apply-alert-rules", |line| {
             let rules = flow_core::port::RuleSet { name: name!("shop"), rules: "groups: []".to_owned() };

@@ -1,65 +1,54 @@
-//! A world in memory that all ports share: strict, counted, and breakable after any change.
+//! A world in memory that all ports share: the testkit's fakes on one ledger, and the rest in [`State`], counted and
+//! breakable after any change.
 
 mod build;
-mod data;
-mod functions;
 mod people;
-mod site;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use flow_core::gate::StandardGate;
-use flow_core::port::{Built, Command, MigrationScript, Notification, RuleSet, SecurityAspect};
-use flow_core::{Digest, Name, StepError};
-use serde_json::Value;
+use flow_core::port::{Command, Notification, RuleSet, SecurityAspect};
+use flow_core::{Name, StepError};
+use flow_testkit::Ledger;
+use flow_testkit::fake::{
+    FakeAssets, FakeBuilder, FakeCdn, FakeFunctions, FakeImages, FakeMigrator, FakeSource, Migration,
+};
+use flow_testkit::fault::{At, Fault};
 
-pub(crate) use data::script;
-pub(crate) use site::SITE;
 pub(crate) use watch::{Dial, Guard, Liar, Unreadable};
 
+/// Where readers reach the site.
+pub(crate) const SITE: &str = "https://shop.test";
+
+/// A migration with a way back.
+pub(crate) fn migration(version: &str) -> Migration {
+    Migration::table(version, &format!("t{version}"))
+}
+
 /// All of the world.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct World(Arc<Mutex<State>>);
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) ledger: Ledger,
+    pub(crate) source: FakeSource,
+    pub(crate) builder: FakeBuilder,
+    pub(crate) images: FakeImages,
+    pub(crate) database: FakeMigrator,
+    pub(crate) assets: FakeAssets,
+    pub(crate) cdn: FakeCdn,
+    pub(crate) functions: FakeFunctions,
+    rest: Arc<Mutex<State>>,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
     changes: Vec<String>,
     fault: Option<usize>,
-    broke: bool,
 
-    pub(crate) tags: BTreeMap<String, String>,
-    pub(crate) trees: BTreeSet<String>,
-    /// What a build gives: artefact and content.
-    pub(crate) yields: BTreeMap<Name, Vec<u8>>,
-    pub(crate) kept: BTreeSet<Digest>,
-    pub(crate) builds: BTreeMap<String, Built>,
     pub(crate) documents: BTreeMap<Name, Vec<u8>>,
-    pub(crate) images: BTreeMap<String, Digest>,
-
-    pub(crate) scripts: Vec<MigrationScript>,
-    pub(crate) applied: Vec<MigrationScript>,
-    pub(crate) backups: BTreeMap<String, Digest>,
-    /// What the data check finds after the migration.
-    pub(crate) inconsistent: bool,
-    /// Down scripts that leave something behind.
-    pub(crate) leftover: bool,
-    pub(crate) leaves: bool,
-
-    pub(crate) directories: BTreeMap<PathBuf, BTreeMap<String, Vec<u8>>>,
-    pub(crate) served: BTreeMap<String, Vec<u8>>,
-    pub(crate) ever_served: BTreeMap<Digest, Vec<u8>>,
-    pub(crate) cache: BTreeMap<String, Vec<u8>>,
-    pub(crate) domain_broken: bool,
-
-    pub(crate) functions: BTreeMap<Name, functions::Function>,
-    /// What code answers, by its digest.
-    pub(crate) answers: BTreeMap<Digest, Value>,
-
     pub(crate) rules: BTreeMap<Name, RuleSet>,
     pub(crate) messages: BTreeMap<String, Notification>,
     pub(crate) pages: BTreeMap<String, Vec<Page>>,
@@ -80,54 +69,89 @@ pub(crate) struct Page {
     pub(crate) elapsed: Duration,
 }
 
+/// A single change that a step makes, and how it goes wrong.
+#[derive(Debug, Clone)]
+pub(crate) enum Break {
+    /// At a call of a fake.
+    Call(At, Fault),
+    /// The nth change of the rest takes effect without an answer.
+    Rest(usize),
+}
+
 impl World {
     pub(crate) fn new() -> Self {
-        Self::default()
+        let ledger = Ledger::new();
+        let (source, assets) = (FakeSource::in_ledger(&ledger), FakeAssets::in_ledger(&ledger));
+        Self {
+            builder: FakeBuilder::of(&source),
+            images: FakeImages::of(&source),
+            database: FakeMigrator::in_ledger(&ledger),
+            cdn: FakeCdn::before(&assets),
+            functions: FakeFunctions::in_ledger(&ledger),
+            ledger,
+            source,
+            assets,
+            rest: Arc::default(),
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.rest.lock().unwrap()
     }
 
     /// Everything that an undo must bring back. Messages, images, backups, trees and caches are not among it.
     pub(crate) fn seen(&self) -> String {
         let state = self.state();
-        let texts =
-            |files: Vec<&Vec<u8>>| files.into_iter().map(|file| file.escape_ascii().to_string()).collect();
-        let documents: Vec<String> = texts(state.documents.values().collect());
-        let served: Vec<String> = texts(state.served.values().collect());
-        let parts: [&dyn fmt::Debug; 11] = [
-            &state.kept,
-            &state.builds,
-            &state.documents.keys(),
-            &documents,
-            &state.applied,
-            &state.leftover,
-            &state.served.keys(),
-            &served,
-            &state.functions,
-            &state.rules,
-            &state.installed,
-        ];
-        format!("{parts:#?}")
+        let documents: Vec<String> =
+            state.documents.values().map(|file| file.escape_ascii().to_string()).collect();
+        let rest: [&dyn fmt::Debug; 4] =
+            [&state.documents.keys(), &documents, &state.rules, &state.installed];
+        let (built, data) = (self.builder.seen(), self.database.seen());
+        format!("{built}\n{data}\n{}\n{}\n{rest:#?}", self.assets.seen(), self.functions.seen())
     }
 
-    /// Everything that was changed, in order.
+    /// Everything that was changed, in order: what the fakes changed, and then the rest.
     pub(crate) fn changes(&self) -> Vec<String> {
-        self.state().changes.clone()
+        let mut changes = self.ledger.changes();
+        changes.extend(self.state().changes.clone());
+        changes
     }
 
-    /// Lets the `nth` change from now on take effect without an answer.
-    pub(crate) fn break_after(&self, nth: usize) {
-        let mut state = self.state();
-        (state.fault, state.broke) = (Some(nth), false);
+    /// How many calls and changes of the rest were made: what [`breaks_since`](Self::breaks_since) counts from.
+    pub(crate) fn mark(&self) -> (usize, usize) {
+        (self.ledger.calls().len(), self.state().changes.len())
     }
 
-    /// Whether the change that was to break was made. Nothing breaks any more after this.
+    /// Every way in which a single change since `mark` can go wrong when the same changes are made again.
+    pub(crate) fn breaks_since(&self, (calls, rest): (usize, usize)) -> Vec<Break> {
+        let changes: Vec<_> =
+            self.ledger.calls().split_off(calls).into_iter().filter(|call| call.permit.is_some()).collect();
+        let mut breaks: Vec<Break> = (1..=self.state().changes.len() - rest).map(Break::Rest).collect();
+        for (index, change) in changes.iter().enumerate() {
+            let nth = changes[..=index].iter().filter(|earlier| earlier.point == change.point).count();
+            let at = At::call(change.point).nth(nth.try_into().unwrap());
+            breaks.extend([Fault::InDoubt, Fault::HalfDone].map(|fault| Break::Call(at.clone(), fault)));
+        }
+        breaks
+    }
+
+    /// Lets a change go wrong.
+    pub(crate) fn inject(&self, fault: &Break) {
+        match fault {
+            Break::Call(at, fault) => self.ledger.faults().inject(at.clone(), *fault),
+            Break::Rest(nth) => self.state().fault = Some(*nth),
+        }
+    }
+
+    /// Lets the next call of `point` take effect without an answer.
+    pub(crate) fn doubt(&self, point: &'static str) {
+        self.ledger.faults().inject(At::call(point), Fault::InDoubt);
+    }
+
+    /// Whether all that was to go wrong did.
     pub(crate) fn broke(&self) -> bool {
-        let mut state = self.state();
-        state.fault = None;
-        state.broke
+        let state = self.state();
+        self.ledger.faults().unfired().is_empty() && state.fault.is_none()
     }
 
     fn change<T>(
@@ -140,7 +164,6 @@ impl World {
         state.changes.push(what.into());
         state.fault = match state.fault {
             Some(1) => {
-                state.broke = true;
                 state.fault = None;
                 return Err(StepError::in_doubt("the connection broke"));
             }

@@ -8,8 +8,7 @@ use flow_core::port::{
 };
 use flow_core::prelude::*;
 
-use super::site::SITE;
-use super::{Page, World, argv};
+use super::{Page, SITE, World, argv};
 
 impl World {
     /// Lets `url` answer like this for ever.
@@ -36,14 +35,9 @@ impl Prober for World {
         state.asked.push(request.url.clone());
         let (status, body, elapsed) = if let Some(path) = request.url.strip_prefix(&format!("{SITE}/")) {
             let path = path.replace("%20", " ");
-            let found = state.cache.get(&path).or_else(|| state.served.get(&path)).cloned();
-            match found {
-                None => (404, Vec::new(), Duration::from_millis(1)),
-                Some(content) => {
-                    state.cache.insert(path, content.clone());
-                    (200, content, Duration::from_millis(1))
-                }
-            }
+            let found = self.cdn.fetch(&path);
+            let status = if found.is_some() { 200 } else { 404 };
+            (status, found.unwrap_or_default(), Duration::from_millis(1))
         } else {
             let unreachable = || StepError::new(ErrorKind::Unavailable, "nothing listens there");
             let pages = state.pages.get_mut(&request.url).ok_or_else(unreachable)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flow_core::port::{AssetFile, AssetStore, Manifest};
-use flow_core::{CancelToken, Digest, ErrorKind, Fence, Permit};
+use flow_core::{Digest, ErrorKind};
 use flow_local::store::DirectoryAssets;
 use flow_testkit::permit;
 use tempfile::TempDir;
@@ -378,21 +378,6 @@ async fn a_file_in_place_of_a_directory_is_a_conflict_that_changes_nothing() {
     let error = blocked.put(&permit(), &place.release, &manifest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("www/site/a"), "{error}");
-    assert_eq!(tree(&place.site), before);
-}
-
-#[tokio::test]
-async fn a_cancelled_put_changes_nothing() {
-    let place = Place::new();
-    place.put(&FIRST).await;
-    let before = tree(&place.site);
-    place.release(&SECOND);
-    let manifest = place.store.read(&place.release).await.unwrap();
-    let token = CancelToken::new();
-    token.cancel();
-    let permit = Permit::for_tests("test", Fence(1), 1, token);
-    let error = place.store.put(&permit, &place.release, &manifest).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(tree(&place.site), before);
 }
 

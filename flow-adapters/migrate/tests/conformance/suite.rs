@@ -1,0 +1,4 @@
+//! The testkit's suites, against real SQLite files.
+
+#[path = "suite/migrator.rs"]
+mod migrator;
