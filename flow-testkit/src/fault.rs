@@ -166,6 +166,14 @@ impl Faults {
         plan.planned.iter().filter(|planned| planned.fired == 0).map(|planned| planned.at.clone()).collect()
     }
 
+    /// Takes back the faults that never fired, and says how many they were.
+    pub fn withdraw(&self) -> usize {
+        let mut plan = self.plan();
+        let put = plan.planned.len();
+        plan.planned.retain(|planned| planned.fired > 0);
+        put - plan.planned.len()
+    }
+
     /// Drives `process` until it ends, or until a [crash](Fault::Crash) at one of its calls ends it: then it is dropped where
     /// it stands, as a killed process would be, and there is no output.
     pub async fn survive<T>(&self, process: impl Future<Output = T>) -> Option<T> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_core::{ErrorKind, Fence, Permit, StepError};
 
+use crate::fake::Scripts;
 use crate::fault::{Fault, Faults, Moment};
 
 /// The ledger of a world: every call of its fakes, in one order over all ports, with the faults put at them.
@@ -18,6 +19,7 @@ use crate::fault::{Fault, Faults, Moment};
 pub struct Ledger {
     book: Arc<Mutex<Book>>,
     faults: Faults,
+    scripts: Scripts,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +118,11 @@ impl Ledger {
         self.book().refusals.clone()
     }
 
+    /// What the fake steps of this world did.
+    pub(crate) const fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
     /// Refuses something that production might let pass.
     pub(crate) fn refuse(&self, reason: impl Into<String>) -> StepError {
         let reason = reason.into();
@@ -146,6 +153,35 @@ impl Ledger {
             self.faults.crash().await
         } else {
             answer
+        }
+    }
+
+    /// Lets a call through to another implementation, with the faults put at it. `refused` turns a fault into its error.
+    pub(crate) async fn pass<T, E>(
+        &self,
+        point: &'static str,
+        about: impl fmt::Display + Send,
+        call: impl Future<Output = Result<T, E>> + Send,
+        refused: impl Fn(StepError) -> E + Send,
+    ) -> Result<T, E> {
+        let about = about.to_string();
+        let place = self.note(Called { point, about: about.clone(), permit: None, ended: None });
+        let fault = self.faults.visit(point, &about);
+        let answer = match self.begin(fault).await {
+            Ok(()) => call.await,
+            Err(error) => Err(refused(error)),
+        };
+        let answer = answer.and_then(|answer| match fault {
+            Some(Fault::InDoubt | Fault::HalfDone) => {
+                Err(refused(StepError::in_doubt("the answer was lost")))
+            }
+            _ => Ok(answer),
+        });
+        let ended = answer.as_ref().map(drop).map_err(|_| StepError::in_doubt("refused"));
+        self.end(place, &ended);
+        match fault {
+            Some(Fault::Crash(Moment::Inside | Moment::After)) => self.faults.crash().await,
+            _ => answer,
         }
     }
 

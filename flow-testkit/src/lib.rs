@@ -3,6 +3,7 @@
 pub mod conformance;
 pub mod fake;
 pub mod fault;
+pub mod world;
 
 mod ledger;
 mod permit;
@@ -12,3 +13,4 @@ mod weights;
 pub use flow_core as __core;
 pub use ledger::{Called, Ledger};
 pub use permit::{context, permit, permit_under};
+pub use world::World;
