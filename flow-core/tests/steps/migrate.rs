@@ -32,7 +32,7 @@ fn versions(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn pending_scripts_are_what_the_plan_deploys_up_and_down() {
     let world = database();
-    let step = CheckScripts::new(port(&world));
+    let step = Arc::new(CheckScripts::new(port(&world)));
     let preview = step.preview(&context()).await.unwrap();
     let (two, three) = (script("2"), script("3"));
     assert_eq!(preview.deploys, [two.up, two.down.unwrap(), three.up, three.down.unwrap()]);
@@ -45,7 +45,7 @@ async fn pending_scripts_are_what_the_plan_deploys_up_and_down() {
 #[tokio::test]
 async fn the_impact_is_assessed_before_anything_is_applied() {
     let world = database();
-    let receipt = obeys(&world, &AssessImpact::new(port(&world)), &context()).await;
+    let receipt = obeys(&world, &Arc::new(AssessImpact::new(port(&world))), &context()).await;
     assert_eq!(receipt.evidence[0].observed["statements"][1]["version"], json!("3"));
     assert!(receipt.evidence[0].summary.contains("6 ms"));
 }
@@ -53,7 +53,7 @@ async fn the_impact_is_assessed_before_anything_is_applied() {
 #[tokio::test]
 async fn a_backup_stays_whatever_becomes_of_the_run() {
     let world = database();
-    let receipt = obeys(&world, &BackUp::new(port(&world)), &context()).await;
+    let receipt = obeys(&world, &Arc::new(BackUp::new(port(&world))), &context()).await;
     assert!(receipt.facts.backup.is_some());
     assert_eq!(world.state().backups.len(), 1, "under one key there is one backup");
 }
@@ -61,7 +61,7 @@ async fn a_backup_stays_whatever_becomes_of_the_run() {
 #[tokio::test]
 async fn migrations_are_applied_and_taken_back() {
     let world = database();
-    let receipt = obeys(&world, &ApplyMigrations::new(port(&world)), &context()).await;
+    let receipt = obeys(&world, &Arc::new(ApplyMigrations::new(port(&world))), &context()).await;
     assert_eq!(receipt.facts.applied, ["2", "3"]);
     assert_eq!(receipt.facts.schema, Some(Migrator::state(&world).await.unwrap().schema));
     assert_eq!(versions(&world), ["1", "2", "3"]);

@@ -5,7 +5,9 @@
 //! outside. Every suite is itself proved: [`broken_implementations!`](crate::broken_implementations) pairs each promise with
 //! an implementation that breaks it, and demands that the promise's test fails.
 
+pub mod durable;
 pub mod journal;
+pub mod step;
 
 mod promise;
 
