@@ -41,6 +41,7 @@ struct Holder {
     fence: Fence,
     /// By the store's monotonic time.
     until: Duration,
+    given_back: bool,
 }
 
 impl MemoryJournal {
@@ -93,7 +94,7 @@ impl State {
         let lost = keys(&lease.run, &lease.resources).into_iter().find_map(|key| {
             let holder = self.resources.get(&key);
             holder
-                .is_none_or(|holder| holder.fence != lease.fence)
+                .is_none_or(|holder| holder.fence != lease.fence || holder.given_back)
                 .then(|| holder.map_or(self.current(lease), |h| h.fence))
         });
         lost.map_or(Ok(()), |current| Err(AppendError::Superseded { held: lease.fence, current }))
@@ -121,8 +122,13 @@ impl JournalStore for MemoryJournal {
         state.fence += 1;
         let fence = Fence(state.fence);
         for key in keys {
-            let holder =
-                Holder { run: run.clone(), owner: owner.to_owned(), fence, until: now.saturating_add(ttl) };
+            let holder = Holder {
+                run: run.clone(),
+                owner: owner.to_owned(),
+                fence,
+                until: now.saturating_add(ttl),
+                given_back: false,
+            };
             state.resources.insert(key, holder);
         }
         let mut resources = resources.to_vec();
@@ -148,15 +154,12 @@ impl JournalStore for MemoryJournal {
 
     async fn release(&self, lease: &Lease) -> Result<(), AcquireError> {
         let mut state = self.state();
-        let after = Fence(state.fence + 1);
-        let mut given_back = false;
         for key in keys(&lease.run, &lease.resources) {
-            // The holder stays, with an expired lease under a later fence: whoever still renews it, or appends under it, is late.
+            // The holder stays, so that its fence is remembered: whoever still renews the lease, or writes under it, is late.
             if let Some(holder) = state.resources.get_mut(&key).filter(|holder| holder.fence == lease.fence) {
-                (holder.until, holder.fence, given_back) = (Duration::ZERO, after, true);
+                (holder.until, holder.given_back) = (Duration::ZERO, true);
             }
         }
-        state.fence += u64::from(given_back);
         Ok(())
     }
 
