@@ -172,6 +172,13 @@ impl<S: Stage> StepContext<S> {
         Ok(self)
     }
 
+    /// The same context on `clock`.
+    #[must_use]
+    pub fn on(mut self, clock: Arc<dyn Clock>) -> Self {
+        Arc::make_mut(&mut self.inner).clock = clock;
+        self
+    }
+
     /// The same context in a run that follows `plan`.
     #[must_use]
     pub fn planned(mut self, plan: Plan) -> Self {

@@ -64,7 +64,8 @@ pub enum Moment {
 /// Where a fault fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At {
-    point: Cow<'static, str>,
+    /// None for every call that changes something.
+    point: Option<Cow<'static, str>>,
     about: Option<String>,
     first: u32,
     times: u32,
@@ -73,7 +74,13 @@ pub struct At {
 impl At {
     /// The next call of `point`, such as `router.route`.
     pub fn call(point: impl Into<Cow<'static, str>>) -> Self {
-        Self { point: point.into(), about: None, first: 1, times: 1 }
+        Self { point: Some(point.into()), about: None, first: 1, times: 1 }
+    }
+
+    /// The next call that changes something, whichever it is.
+    #[must_use]
+    pub const fn any_change() -> Self {
+        Self { point: None, about: None, first: 1, times: 1 }
     }
 
     /// Only calls about this service, file or function count.
@@ -97,16 +104,27 @@ impl At {
         self
     }
 
-    fn is_of(&self, point: &str, about: &str) -> bool {
-        self.point == point && self.about.as_deref().is_none_or(|wanted| wanted == about)
+    fn is_of(&self, point: &str, about: &str, effect: Effect) -> bool {
+        let here = self.point.as_ref().map_or(effect == Effect::Changes, |wanted| wanted == point);
+        here && self.about.as_deref().is_none_or(|wanted| wanted == about)
     }
 }
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "call {} of `{}`", self.first, self.point)?;
+        match &self.point {
+            Some(point) => write!(f, "call {} of `{point}`", self.first)?,
+            None => write!(f, "change {}", self.first)?,
+        }
         self.about.as_ref().map_or(Ok(()), |about| write!(f, " about `{about}`"))
     }
+}
+
+/// What a call does to the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Reads,
+    Changes,
 }
 
 /// A fault that fired.
@@ -166,6 +184,14 @@ impl Faults {
         plan.planned.iter().filter(|planned| planned.fired == 0).map(|planned| planned.at.clone()).collect()
     }
 
+    /// Takes back the faults that never fired, and says how many they were.
+    pub fn withdraw(&self) -> usize {
+        let mut plan = self.plan();
+        let put = plan.planned.len();
+        plan.planned.retain(|planned| planned.fired > 0);
+        put - plan.planned.len()
+    }
+
     /// Drives `process` until it ends, or until a [crash](Fault::Crash) at one of its calls ends it: then it is dropped where
     /// it stands, as a killed process would be, and there is no output.
     pub async fn survive<T>(&self, process: impl Future<Output = T>) -> Option<T> {
@@ -179,10 +205,10 @@ impl Faults {
     }
 
     /// Counts a visit of `point`, and says what goes wrong there.
-    pub(crate) fn visit(&self, point: &str, about: &str) -> Option<Fault> {
+    pub(crate) fn visit(&self, point: &str, about: &str, effect: Effect) -> Option<Fault> {
         let mut plan = self.plan();
         let mut due = None;
-        for planned in plan.planned.iter_mut().filter(|planned| planned.at.is_of(point, about)) {
+        for planned in plan.planned.iter_mut().filter(|planned| planned.at.is_of(point, about, effect)) {
             planned.visits += 1;
             let since = planned.visits.checked_sub(planned.at.first);
             let fires = since.is_some_and(|since| since < planned.at.times);

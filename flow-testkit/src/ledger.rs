@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_core::{ErrorKind, Fence, Permit, StepError};
 
-use crate::fault::{Fault, Faults, Moment};
+use crate::fake::Scripts;
+use crate::fault::{Effect, Fault, Faults, Moment};
 
 /// The ledger of a world: every call of its fakes, in one order over all ports, with the faults put at them.
 ///
@@ -19,6 +20,7 @@ use crate::fault::{Fault, Faults, Moment};
 pub struct Ledger {
     book: Arc<Mutex<Book>>,
     faults: Faults,
+    scripts: Scripts,
 }
 
 impl fmt::Debug for Ledger {
@@ -127,6 +129,11 @@ impl Ledger {
         self.book().refusals.clone()
     }
 
+    /// What the fake steps of this world did.
+    pub(crate) const fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
     /// Refuses something that production might let pass.
     pub(crate) fn refuse(&self, reason: impl Into<String>) -> StepError {
         self.refuse_as(ErrorKind::Conflict, reason)
@@ -148,7 +155,7 @@ impl Ledger {
     ) -> Result<T, StepError> {
         let about = about.to_string();
         let place = self.note(Called { point, about: about.clone(), permit: None, ended: None });
-        let fault = self.faults.visit(point, &about);
+        let fault = self.faults.visit(point, &about, Effect::Reads);
         let answer = match self.begin(fault).await {
             Ok(()) => look(),
             Err(refused) => Err(refused),
@@ -162,6 +169,35 @@ impl Ledger {
             self.faults.crash().await
         } else {
             answer
+        }
+    }
+
+    /// Lets a call through to another implementation, with the faults put at it. `refused` turns a fault into its error.
+    pub(crate) async fn pass<T, E>(
+        &self,
+        point: &'static str,
+        about: impl fmt::Display + Send,
+        call: impl Future<Output = Result<T, E>> + Send,
+        refused: impl Fn(StepError) -> E + Send,
+    ) -> Result<T, E> {
+        let about = about.to_string();
+        let place = self.note(Called { point, about: about.clone(), permit: None, ended: None });
+        let fault = self.faults.visit(point, &about, Effect::Reads);
+        let answer = match self.begin(fault).await {
+            Ok(()) => call.await,
+            Err(error) => Err(refused(error)),
+        };
+        let answer = answer.and_then(|answer| match fault {
+            Some(Fault::InDoubt | Fault::HalfDone) => {
+                Err(refused(StepError::in_doubt("the answer was lost")))
+            }
+            _ => Ok(answer),
+        });
+        let ended = answer.as_ref().map(drop).map_err(|_| StepError::in_doubt("refused"));
+        self.end(place, &ended);
+        match fault {
+            Some(Fault::Crash(Moment::Inside | Moment::After)) => self.faults.crash().await,
+            _ => answer,
         }
     }
 
@@ -191,7 +227,7 @@ impl Ledger {
         let signed = (permit.idempotency_key().to_owned(), permit.fence(), permit.attempt());
         let (point, about) = (change.point, change.about.clone());
         let place = self.note(Called { point, about, permit: Some(signed), ended: None });
-        let fault = self.faults.visit(change.point, &change.about);
+        let fault = self.faults.visit(change.point, &change.about, Effect::Changes);
         let half = matches!(fault, Some(Fault::HalfDone | Fault::Crash(Moment::Inside)));
         let reach = if half && parts > 1 { parts.div_ceil(2) } else { parts };
         let times = if fault == Some(Fault::Repeated) { 2 } else { 1 };

@@ -5,6 +5,7 @@ pub mod fake;
 pub mod fault;
 #[cfg(feature = "mockall")]
 pub mod mock;
+pub mod world;
 
 mod ledger;
 mod permit;
@@ -14,3 +15,4 @@ mod weights;
 pub use flow_core as __core;
 pub use ledger::{Called, Ledger};
 pub use permit::{context, permit, permit_under};
+pub use world::World;

@@ -34,6 +34,19 @@ mod promises {
     flow_testkit::journal_conformance!(fresh);
 }
 
+mod durable {
+    use flow_journal::SqliteJournal;
+    use flow_testkit::conformance::durable::JournaledRun;
+    use tempfile::TempDir;
+
+    async fn fresh() -> (TempDir, JournaledRun<SqliteJournal>) {
+        let (directory, journal) = super::fresh().await;
+        (directory, JournaledRun::new(journal))
+    }
+
+    flow_testkit::durable_conformance!(fresh);
+}
+
 const LONG: Duration = Duration::from_secs(600);
 
 async fn fresh() -> (TempDir, SqliteJournal) {

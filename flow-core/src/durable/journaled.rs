@@ -369,6 +369,7 @@ impl<J: JournalStore> Durable for Journaled<J> {
             }
         };
         let topic = key.to_string();
+        let begun = clock.monotonic();
         let signal = loop {
             self.session().await.open()?.alive()?;
             let posted = self.store.posted(&self.run, &topic).await;
@@ -379,7 +380,10 @@ impl<J: JournalStore> Durable for Journaled<J> {
                 };
                 break serde_json::from_str(&body).map_err(refuse)?;
             }
-            if until.is_some_and(|until| clock.now() >= until) {
+            // A clock that jumped back must not make the wait longer than it was meant to be.
+            let waited = clock.monotonic().saturating_sub(begun);
+            if until.is_some_and(|until| clock.now() >= until) || deadline.is_some_and(|most| waited >= most)
+            {
                 break Signal::TimedOut;
             }
             tokio::select! {

@@ -12,6 +12,8 @@ use crate::name::Name;
 use crate::permit::Fence;
 
 /// A journal store in memory: for tests and for runs that need not survive their process.
+///
+/// Leases last by its clock's monotonic time, so that a time of day that jumps ends none early and makes none last.
 #[derive(Debug, Clone)]
 pub struct MemoryJournal {
     clock: Arc<dyn Clock>,
@@ -37,7 +39,9 @@ struct Holder {
     run: RunId,
     owner: String,
     fence: Fence,
-    until: Timestamp,
+    /// By the store's monotonic time.
+    until: Duration,
+    given_back: bool,
 }
 
 impl MemoryJournal {
@@ -51,6 +55,12 @@ impl MemoryJournal {
     #[must_use]
     pub fn on(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Arc::default() }
+    }
+
+    /// What the time of day will be at `monotonic`, for people.
+    fn time_of_day(&self, monotonic: Duration) -> Timestamp {
+        let left = monotonic.saturating_sub(self.clock.monotonic());
+        self.clock.now().checked_add(left).unwrap_or(Timestamp::MAX)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,10 +85,6 @@ fn keys(run: &RunId, resources: &[Name]) -> Vec<String> {
     keys
 }
 
-fn deadline(now: Timestamp, ttl: Duration) -> Timestamp {
-    now.checked_add(ttl).unwrap_or(Timestamp::MAX)
-}
-
 impl State {
     fn current(&self, lease: &Lease) -> Fence {
         self.resources.get(&format!("run {}", lease.run)).map_or(Fence(0), |holder| holder.fence)
@@ -88,7 +94,7 @@ impl State {
         let lost = keys(&lease.run, &lease.resources).into_iter().find_map(|key| {
             let holder = self.resources.get(&key);
             holder
-                .is_none_or(|holder| holder.fence != lease.fence)
+                .is_none_or(|holder| holder.fence != lease.fence || holder.given_back)
                 .then(|| holder.map_or(self.current(lease), |h| h.fence))
         });
         lost.map_or(Ok(()), |current| Err(AppendError::Superseded { held: lease.fence, current }))
@@ -104,20 +110,25 @@ impl JournalStore for MemoryJournal {
         owner: &str,
         ttl: Duration,
     ) -> Result<Lease, AcquireError> {
-        let now = self.clock.now();
+        let now = self.clock.monotonic();
         let mut state = self.state();
         let keys = keys(run, resources);
         for key in &keys {
             if let Some(holder) = state.resources.get(key).filter(|holder| holder.until > now) {
-                let (owner, until) = (holder.owner.clone(), holder.until);
+                let (owner, until) = (holder.owner.clone(), self.time_of_day(holder.until));
                 return Err(AcquireError::Held { resource: key.clone(), owner, until });
             }
         }
         state.fence += 1;
         let fence = Fence(state.fence);
         for key in keys {
-            let holder =
-                Holder { run: run.clone(), owner: owner.to_owned(), fence, until: deadline(now, ttl) };
+            let holder = Holder {
+                run: run.clone(),
+                owner: owner.to_owned(),
+                fence,
+                until: now.saturating_add(ttl),
+                given_back: false,
+            };
             state.resources.insert(key, holder);
         }
         let mut resources = resources.to_vec();
@@ -127,7 +138,7 @@ impl JournalStore for MemoryJournal {
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), AcquireError> {
-        let until = deadline(self.clock.now(), lease.ttl);
+        let until = self.clock.monotonic().saturating_add(lease.ttl);
         let mut state = self.state();
         // A late heartbeat must not revive a lease that was given back.
         if state.check(lease).is_err() {
@@ -144,9 +155,9 @@ impl JournalStore for MemoryJournal {
     async fn release(&self, lease: &Lease) -> Result<(), AcquireError> {
         let mut state = self.state();
         for key in keys(&lease.run, &lease.resources) {
-            // The holder stays with an expired lease, so that its fence is remembered.
+            // The holder stays, so that its fence is remembered: whoever still renews the lease, or writes under it, is late.
             if let Some(holder) = state.resources.get_mut(&key).filter(|holder| holder.fence == lease.fence) {
-                holder.until = Timestamp::MIN;
+                (holder.until, holder.given_back) = (Duration::ZERO, true);
             }
         }
         Ok(())
@@ -191,13 +202,17 @@ impl JournalStore for MemoryJournal {
     }
 
     async fn incomplete(&self, after: Option<&RunId>, limit: u32) -> Result<Vec<RunSummary>, LoadError> {
-        let now = self.clock.now();
+        let now = self.clock.monotonic();
         let state = self.state();
         let open = state.runs.iter().filter(|(id, run)| !run.closed && after.is_none_or(|after| *id > after));
         let summary = |(id, run): (&RunId, &Run)| {
             let holder = state.resources.values().find(|holder| holder.run == *id && holder.until > now);
             let records = u64::try_from(run.records.len()).unwrap_or(u64::MAX);
-            RunSummary { run: id.clone(), records, leased_until: holder.map(|holder| holder.until) }
+            RunSummary {
+                run: id.clone(),
+                records,
+                leased_until: holder.map(|holder| self.time_of_day(holder.until)),
+            }
         };
         Ok(open.map(summary).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }

@@ -1,5 +1,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::Digest as _;
 
 use crate::journal::{Entry, RawRecord};
@@ -28,11 +29,18 @@ struct BodyRef<'a> {
     fact: &'a Entry,
 }
 
+/// The entry stays text until it is known that this version can read it.
 #[derive(Deserialize)]
-struct Body {
+struct Body<'a> {
     at: Timestamp,
     fence: Fence,
-    fact: serde_json::Value,
+    #[serde(borrow)]
+    fact: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u64,
 }
 
 /// The hash of the record `seq` with text `body` that follows a record with hash `before`.
@@ -79,9 +87,9 @@ pub fn read(raw: &[RawRecord]) -> Result<Vec<Record>, Corrupt> {
         if chain(before, raw.seq, &raw.body) != raw.hash {
             return Err(corrupt("its hash does not follow from the one before".to_owned()));
         }
-        let body: Body = serde_json::from_str(&raw.body).map_err(|error| corrupt(error.to_string()))?;
-        refuse_newer(&body.fact).map_err(&corrupt)?;
-        let entry = serde_json::from_value(body.fact).map_err(|error| corrupt(error.to_string()))?;
+        let body: Body<'_> = serde_json::from_str(&raw.body).map_err(|error| corrupt(error.to_string()))?;
+        refuse_newer(body.fact.get()).map_err(&corrupt)?;
+        let entry = serde_json::from_str(body.fact.get()).map_err(|error| corrupt(error.to_string()))?;
         records.push(Record { seq: raw.seq, at: body.at, fence: body.fence, entry, hash: raw.hash });
         before = Some(raw.hash);
     }
@@ -89,10 +97,11 @@ pub fn read(raw: &[RawRecord]) -> Result<Vec<Record>, Corrupt> {
 }
 
 /// A newer format may have entries that this library cannot read: say so before stumbling over one.
-fn refuse_newer(fact: &serde_json::Value) -> Result<(), String> {
-    let format = fact.get("format").and_then(serde_json::Value::as_u64);
+fn refuse_newer(fact: &str) -> Result<(), String> {
+    // Only the first entry of a run has one.
+    let format = fact.contains("\"format\"").then(|| serde_json::from_str::<Format>(fact).ok()).flatten();
     match format {
-        Some(format) if format > u64::from(super::FORMAT) => Err(format!(
+        Some(Format { format }) if format > u64::from(super::FORMAT) => Err(format!(
             "`format`: {format} is newer than {}, the latest that this version reads",
             super::FORMAT
         )),

@@ -70,10 +70,11 @@ pub trait JournalStore: Send + Sync + 'static {
     /// Makes the lease last its `ttl` from now.
     ///
     /// # Errors
-    /// [`AcquireError::Lost`] when somebody else has taken it.
+    /// [`AcquireError::Lost`] when somebody else has taken it, or it was given back.
     async fn renew(&self, lease: &Lease) -> Result<(), AcquireError>;
 
-    /// Gives the lease back. One that is no longer held is done.
+    /// Gives the lease back: from then on it can be neither renewed nor written under, even while nobody else has taken it. One
+    /// that is no longer held is done.
     ///
     /// # Errors
     /// [`AcquireError::Unavailable`] where the store cannot be reached.

@@ -71,7 +71,7 @@ fn publish(world: &World) -> PublishFunction {
 #[tokio::test]
 async fn new_code_is_in_place_for_the_next_version_alone() {
     let world = platform().await;
-    let step = update(&world);
+    let step = Arc::new(update(&world));
     assert_eq!(step.preview(&context()).await.unwrap().deploys, [code("new").digest]);
     obeys(&world, &step, &context()).await;
     assert_eq!(state(&world).await.digest, Some(code("new").digest));
@@ -81,7 +81,7 @@ async fn new_code_is_in_place_for_the_next_version_alone() {
 #[tokio::test]
 async fn a_function_that_did_not_exist_is_gone_after_the_undo() {
     let world = empty();
-    obeys(&world, &update(&world), &context()).await;
+    obeys(&world, &Arc::new(update(&world)), &context()).await;
     assert_eq!(state(&world).await.digest, Some(code("new").digest));
 }
 
@@ -101,7 +101,7 @@ async fn code_can_be_what_the_build_gave() {
 async fn triggers_are_replaced_and_restored() {
     let world = platform().await;
     let triggers = [(name!("nightly"), "0 3 * * *".to_owned())].into();
-    obeys(&world, &SetTriggers::new(port(&world), NAME, triggers), &context()).await;
+    obeys(&world, &Arc::new(SetTriggers::new(port(&world), NAME, triggers)), &context()).await;
     assert_eq!(state(&world).await.triggers[&name!("nightly")], "0 3 * * *");
 }
 
@@ -110,7 +110,7 @@ async fn variables_are_replaced_restored_and_shown_nowhere() {
     let world = platform().await;
     let variables =
         [("TOKEN".to_owned(), "new s3cret".to_owned()), ("SIZE".to_owned(), "9 s3cret".to_owned())].into();
-    let step = SetVariables::new(port(&world), NAME, variables);
+    let step = Arc::new(SetVariables::new(port(&world), NAME, variables));
     let preview = step.preview(&context()).await.unwrap();
     assert_eq!(preview.changes.len(), 2);
     let receipt = obeys(&world, &step, &context()).await;
@@ -135,7 +135,7 @@ async fn variables_are_replaced_restored_and_shown_nowhere() {
 async fn a_published_version_is_tested_before_callers_reach_it() {
     let world = platform().await;
     run(&update(&world), &context()).await.unwrap();
-    let receipt = obeys(&world, &publish(&world), &context()).await;
+    let receipt = obeys(&world, &Arc::new(publish(&world)), &context()).await;
     let (version, code_of) = world.functions.versions(&NAME).pop().unwrap();
     assert_eq!((&receipt.facts.versions[&NAME], code_of), (&version, code("new").digest));
     assert_eq!(world.functions.live(&NAME), Some(version));
@@ -159,7 +159,7 @@ async fn the_live_version_is_tested_and_its_failure_is_a_failed_check() {
     let world = platform().await;
     let expecting =
         |value| TestFunction::new(port(&world), NAME, FunctionTest::new(json!({})).returning(value));
-    let receipt = obeys(&world, &expecting(json!(1)), &context()).await;
+    let receipt = obeys(&world, &Arc::new(expecting(json!(1))), &context()).await;
     assert_eq!(receipt.evidence[0].observed["version"], json!("1"));
     assert_eq!(run(&expecting(json!(2)), &context()).await.unwrap_err().kind(), ErrorKind::Failed);
     world.functions.lose(&NAME);

@@ -33,11 +33,11 @@ async fn backed_up() -> World {
 }
 
 async fn back_up(world: &World) {
-    world.database.back_up(&permit_under("do/back-up", Fence(1), 1)).await.unwrap();
+    world.database.back_up(&permit_under("test/back-up", Fence(1), 1)).await.unwrap();
 }
 
 fn forward() -> Permit {
-    permit_under("do", Fence(1), 1)
+    permit_under("test/do", Fence(1), 1)
 }
 
 fn port(world: &World) -> Arc<FakeMigrator> {
@@ -51,7 +51,7 @@ fn versions(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn pending_scripts_are_what_the_plan_runs_up_and_down() {
     let world = database();
-    let step = CheckScripts::new(port(&world));
+    let step = Arc::new(CheckScripts::new(port(&world)));
     let preview = step.preview(&context()).await.unwrap();
     let (two, three) = (migration("2").script(), migration("3").script());
     assert_eq!(preview.scripts, [two.up, two.down.unwrap(), three.up, three.down.unwrap()]);
@@ -64,7 +64,7 @@ async fn pending_scripts_are_what_the_plan_runs_up_and_down() {
 #[tokio::test]
 async fn the_impact_is_assessed_before_anything_is_applied() {
     let world = database();
-    let receipt = obeys(&world, &AssessImpact::new(port(&world)), &context()).await;
+    let receipt = obeys(&world, &Arc::new(AssessImpact::new(port(&world))), &context()).await;
     assert_eq!(receipt.evidence[0].observed["statements"][1]["version"], json!("3"));
     assert!(receipt.evidence[0].summary.contains("6 ms"));
 }
@@ -72,7 +72,7 @@ async fn the_impact_is_assessed_before_anything_is_applied() {
 #[tokio::test]
 async fn a_backup_stays_whatever_becomes_of_the_run() {
     let world = database();
-    let receipt = obeys(&world, &BackUp::new(port(&world)), &context()).await;
+    let receipt = obeys(&world, &Arc::new(BackUp::new(port(&world))), &context()).await;
     assert!(receipt.facts.backup.is_some());
     assert_eq!(world.database.backups().len(), 1, "under one key there is one backup");
 }
@@ -80,7 +80,7 @@ async fn a_backup_stays_whatever_becomes_of_the_run() {
 #[tokio::test]
 async fn migrations_are_applied_and_taken_back() {
     let world = backed_up().await;
-    let receipt = obeys(&world, &ApplyMigrations::new(port(&world)), &context()).await;
+    let receipt = obeys(&world, &Arc::new(ApplyMigrations::new(port(&world))), &context()).await;
     assert_eq!(receipt.facts.applied, ["2", "3"]);
     assert_eq!(receipt.facts.schema, Some(world.database.state().await.unwrap().schema));
     assert_eq!(versions(&world), ["1", "2", "3"]);

@@ -21,7 +21,7 @@ async fn rules_are_put_in_force_and_the_old_ones_or_none_come_back() {
     for old in [None, Some(rules("groups: [old]"))] {
         let world = World::new();
         world.state().rules.extend(old.map(|old| (name!("shop"), old)));
-        obeys(&world, &step(&world, "groups: [new]"), &context()).await;
+        obeys(&world, &Arc::new(step(&world, "groups: [new]")), &context()).await;
         assert_eq!(world.state().rules[&name!("shop")], rules("groups: [new]"));
         let preview = step(&world, "groups: [new]").preview(&context()).await.unwrap();
         assert!(preview.changes.is_empty(), "they are in force by now");
@@ -39,14 +39,14 @@ async fn rules_that_the_monitor_refuses_leave_the_old_ones_in_force() {
 #[tokio::test]
 async fn a_test_message_says_that_it_is_one_and_is_sent_once() {
     let world = World::new();
-    let step = TestNotification::new(Arc::new(world.clone()), "the pager");
+    let step = Arc::new(TestNotification::new(Arc::new(world.clone()), "the pager"));
     assert!(
         matches!(step.reversibility(), Reversibility::Compensate { how } if how.contains("cannot be taken back"))
     );
     obeys(&world, &step, &context()).await;
     let state = world.state();
     assert_eq!(state.messages.len(), 1, "every attempt has the same key");
-    assert_eq!(state.messages["do"].title, "Test: shop 1.0.0 in testing");
+    assert_eq!(state.messages["test/do"].title, "Test: shop 1.0.0 in testing");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn planned() -> (Shop, StepContext<Prepare>) {
 #[tokio::test]
 async fn the_scope_names_steps_services_resources_and_what_is_left_out() {
     let (shop, cx) = planned().await;
-    let receipt = obeys(&shop.world, &ConfirmScope::new(), &cx).await;
+    let receipt = obeys(&shop.world, &Arc::new(ConfirmScope::new()), &cx).await;
     let observed = &receipt.evidence[0].observed;
     assert_eq!(observed["services"], json!(["db", "web"]));
     assert_eq!(observed["resources"], json!(["database", "resize.function", "site"]));
@@ -35,7 +35,7 @@ async fn the_scope_names_steps_services_resources_and_what_is_left_out() {
 #[tokio::test]
 async fn the_start_order_is_the_plans_order_of_rollouts() {
     let (shop, cx) = planned().await;
-    let receipt = obeys(&shop.world, &ConfirmOrder::new(), &cx).await;
+    let receipt = obeys(&shop.world, &Arc::new(ConfirmOrder::new()), &cx).await;
     assert_eq!(receipt.facts.start_order, [name!("db"), name!("web")]);
 }
 
@@ -43,7 +43,7 @@ async fn the_start_order_is_the_plans_order_of_rollouts() {
 async fn the_rollback_plan_lists_every_way_back_and_the_point_of_no_return() {
     let (shop, cx) = planned().await;
     let mut plan = (**cx.plan().unwrap()).clone();
-    let receipt = obeys(&shop.world, &ConfirmRollbackPlan::new("call 555"), &cx).await;
+    let receipt = obeys(&shop.world, &Arc::new(ConfirmRollbackPlan::new("call 555")), &cx).await;
     let observed = &receipt.evidence[0].observed;
     assert_eq!(observed["steps"].as_array().unwrap().len(), plan.items().count());
     assert_eq!(observed["contact"], json!("call 555"));
@@ -100,12 +100,14 @@ async fn a_broken_old_version_is_reported_and_blocks_nothing() {
     old_version(&fleet).await;
     fleet.sicken(&name!("0.9.0"));
     let (app, gone) = (Expectation::of("https://app.test/"), Expectation::of("https://gone.test/"));
-    let step = InspectEnvironment::new()
-        .processes(name!("web"), Arc::new(fleet.clone()))
-        .traffic(name!("web"), Arc::new(fleet.clone()))
-        .database(Arc::new(world.database.clone()))
-        .probe(name!("app"), Arc::new(world.clone()), app)
-        .probe(name!("gone"), Arc::new(world.clone()), gone);
+    let step = Arc::new(
+        InspectEnvironment::new()
+            .processes(name!("web"), Arc::new(fleet.clone()))
+            .traffic(name!("web"), Arc::new(fleet.clone()))
+            .database(Arc::new(world.database.clone()))
+            .probe(name!("app"), Arc::new(world.clone()), app)
+            .probe(name!("gone"), Arc::new(world.clone()), gone),
+    );
     let changes = fleet.changes();
     let receipt = obeys(&world, &step, &context()).await;
     assert_eq!(fleet.changes(), changes);

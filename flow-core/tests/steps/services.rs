@@ -17,8 +17,9 @@ fn npm(world: &World) -> InstallDependencies {
 #[tokio::test]
 async fn dependencies_are_installed_checked_and_removed_again() {
     let world = World::new();
-    let step =
-        npm(&world).checked_by(Command::new("npm", ["ls"])).undone_by(Command::new("clean", ["npm", "ci"]));
+    let step = Arc::new(
+        npm(&world).checked_by(Command::new("npm", ["ls"])).undone_by(Command::new("clean", ["npm", "ci"])),
+    );
     assert_eq!(step.reversibility(), Reversibility::Compensate { how: "`clean npm ci` is run".to_owned() });
     assert!(step.deadline() > Duration::from_mins(6), "both commands have their time");
     obeys(&world, &step, &context()).await;

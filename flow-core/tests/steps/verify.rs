@@ -8,10 +8,11 @@ use flow_core::steps::{
     CheckFunctions, CheckJourney, Expectation, HandOver, MeasurePerformance, WriteDocuments,
 };
 use flow_core::{Artifact, CancelToken, Digest, Fence, Outcome};
+use flow_testkit::fault::Fault;
 use flow_testkit::{context, permit};
 
 use crate::contract::{obeys, run};
-use crate::world::{Break, World};
+use crate::world::World;
 
 const API: &str = "https://app.test/api?token=s3cret";
 
@@ -27,7 +28,7 @@ async fn every_function_is_asked_and_everything_wrong_is_said_at_once() {
     let good = || {
         [Expectation::of(API).containing("1.0.0"), Expectation::of("https://app.test/old").with_status(410)]
     };
-    obeys(&world, &CheckFunctions::new(port(&world), good()), &context()).await;
+    obeys(&world, &Arc::new(CheckFunctions::new(port(&world), good())), &context()).await;
 
     let bad = [
         Expectation::of(API).containing("1.1.0"),
@@ -87,8 +88,8 @@ async fn a_journey_is_walked_in_order_and_gives_its_slowest_page() {
         world.page(&format!("https://app.test/{page}"), 200, "", ms);
     }
     let pages = ["home", "cart", "pay"].map(|page| Expectation::of(format!("https://app.test/{page}")));
-    let step = CheckJourney::new(port(&world), pages);
-    let receipt = run(&step, &context()).await.unwrap();
+    let step = Arc::new(CheckJourney::new(port(&world), pages));
+    let receipt = run(&*step, &context()).await.unwrap();
     assert_eq!(
         world.state().asked,
         ["https://app.test/home", "https://app.test/cart", "https://app.test/pay"]
@@ -132,7 +133,7 @@ async fn performance_is_measured_over_all_requests() {
             (StandardGate::ApiLatency, 198.0),
         ]
     );
-    obeys(&world, &performance(&world), &context()).await;
+    obeys(&world, &Arc::new(performance(&world)), &context()).await;
 }
 
 #[tokio::test]
@@ -204,7 +205,7 @@ async fn the_change_record_tells_what_was_deployed_and_seen() {
             &Receipt::new().evidence(flow_core::stage::VerifyActivity::Functional, "all well"),
         )
         .unwrap();
-    let receipt = obeys(&world, &WriteDocuments::new(port(&world), name!("change.md")), &cx).await;
+    let receipt = obeys(&world, &Arc::new(WriteDocuments::new(port(&world), name!("change.md"))), &cx).await;
     assert_eq!(receipt.facts.documents, [std::path::PathBuf::from("change.md")]);
     let record = String::from_utf8(world.state().documents[&name!("change.md")].clone()).unwrap();
     for part in [
@@ -224,12 +225,12 @@ async fn the_change_record_tells_what_was_deployed_and_seen() {
 #[tokio::test]
 async fn a_handover_is_told_and_its_undo_tells_that_it_no_longer_holds() {
     let world = World::new();
-    let step = HandOver::new(port(&world), "Watch the queue.");
+    let step = Arc::new(HandOver::new(port(&world), "Watch the queue."));
     obeys(&world, &step, &context()).await;
     let told = world.state().messages.clone();
-    assert_eq!(told["do"].title, "Deployed: shop 1.0.0 in testing");
-    assert!(told["do"].text.contains("Watch the queue."));
-    assert_eq!(told["undo"].title, "Rolled back: shop 1.0.0 in testing");
+    assert_eq!(told["test/do"].title, "Deployed: shop 1.0.0 in testing");
+    assert!(told["test/do"].text.contains("Watch the queue."));
+    assert_eq!(told["test/undo"].title, "Rolled back: shop 1.0.0 in testing");
     assert_eq!(told.len(), 2);
 }
 
@@ -237,9 +238,9 @@ async fn a_handover_is_told_and_its_undo_tells_that_it_no_longer_holds() {
 async fn an_undo_of_a_handover_that_nobody_hears_is_an_error() {
     let world = World::new();
     let step = HandOver::new(port(&world), "Watch the queue.");
-    world.inject(&Break::Rest(1));
+    world.break_after(1, Fault::InDoubt);
     let undone = step.roll_back(&context(), &permit(), &Captured::nothing(), &Outcome::InDoubt(None)).await;
-    assert!(undone.is_err() && world.broke());
+    assert!(undone.is_err() && world.mend());
     let silent = HandOver::new(port(&world), "\n");
     assert_eq!(silent.preview(&context()).await.unwrap_err().kind(), ErrorKind::Invalid);
 }

@@ -69,6 +69,7 @@ macro_rules! journal_conformance {
                 the_fence_grows_over_runs_that_share_a_resource
                 renewing_after_a_takeover_is_lost
                 a_late_owners_release_does_not_free_the_next_ones_lease
+                a_lease_that_was_given_back_can_be_neither_renewed_nor_written_under
                 a_late_owners_append_and_close_are_superseded
                 an_owner_who_lost_only_a_resource_is_superseded_as_well
                 a_successor_continues_where_the_last_owner_ended;

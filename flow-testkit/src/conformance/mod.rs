@@ -9,6 +9,7 @@ pub mod assets;
 pub mod builder;
 pub mod cdn;
 pub mod configuration;
+pub mod durable;
 pub mod evidence;
 pub mod functions;
 pub mod host;
@@ -22,6 +23,7 @@ pub mod process;
 pub mod router;
 pub mod rules;
 pub mod source;
+pub mod step;
 pub mod vault;
 
 mod failure;

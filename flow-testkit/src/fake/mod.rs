@@ -11,12 +11,14 @@ mod fleet;
 mod functions;
 mod host;
 mod images;
+mod journal;
 mod metrics;
 mod migrator;
 mod notifier;
 mod prober;
 mod rules;
 mod source;
+mod step;
 mod vault;
 
 pub use assets::FakeAssets;
@@ -30,10 +32,13 @@ pub use fleet::{Answered, FakeFleet, FleetInstances, FleetRouter, Moment, Troubl
 pub use functions::FakeFunctions;
 pub use host::{FakeHost, HostNode, Script};
 pub use images::FakeImages;
+pub use journal::StrictJournal;
 pub use metrics::{FakeMetrics, Quality};
 pub use migrator::FakeMigrator;
 pub use notifier::{FakeNotifier, Webhook};
 pub use prober::{Arrival, FakeProber, Page};
 pub use rules::FakeRules;
 pub use source::FakeSource;
+pub(crate) use step::Scripts;
+pub use step::{FakeStep, Told};
 pub use vault::MemoryVault;

@@ -45,5 +45,5 @@ pub use engine::{MockClock, MockDurable, MockEntropy, MockJournalStore};
 pub use fleet::{MockMetrics, MockProber, MockProcessManager, MockRouter};
 pub use release::{
     MockAlertRules, MockAssetStore, MockBuilder, MockCdn, MockConfigurationStore, MockFunctionPlatform,
-    MockImageRegistry, MockNotifier, MockSource,
+    MockGauge, MockImageRegistry, MockNotifier, MockSecurityCheck, MockSource,
 };

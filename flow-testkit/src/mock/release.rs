@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
+use flow_core::gate::{Figure, StandardGate};
 use flow_core::port::{
     AlertRules, AssetStore, Builder, Built, Cdn, ConfigurationStore, DomainReport, FunctionPlatform,
-    FunctionSpec, FunctionState, ImageRegistry, Invocation, Manifest, Notification, NotificationReceipt,
-    Notifier, RuleSet, Source, SourceRequest, SourceVersion,
+    FunctionSpec, FunctionState, Gauge, ImageRegistry, Invocation, Manifest, Notification,
+    NotificationReceipt, Notifier, RuleSet, SecurityAspect, SecurityCheck, SecurityFinding, Source,
+    SourceRequest, SourceVersion,
 };
-use flow_core::{Digest, Name, Permit, StepError};
+use flow_core::{Digest, Name, Permit, Problems, StepError};
 use mockall::mock;
 use serde_json::Value;
 
@@ -139,5 +141,31 @@ mock! {
             permit: &Permit,
             notification: &Notification,
         ) -> Result<NotificationReceipt, StepError>;
+    }
+}
+
+mock! {
+    /// A mock of [`Gauge`].
+    pub Gauge {}
+
+    #[async_trait]
+    impl Gauge for Gauge {
+        fn gate(&self) -> StandardGate;
+        fn definition(&self) -> Value;
+        fn check(&self) -> Result<(), Problems>;
+        async fn measure(&self) -> Result<Figure, StepError>;
+    }
+}
+
+mock! {
+    /// A mock of [`SecurityCheck`].
+    pub SecurityCheck {}
+
+    #[async_trait]
+    impl SecurityCheck for SecurityCheck {
+        fn name(&self) -> Name;
+        fn aspect(&self) -> SecurityAspect;
+        fn definition(&self) -> Value;
+        async fn look(&self) -> Result<Vec<SecurityFinding>, StepError>;
     }
 }

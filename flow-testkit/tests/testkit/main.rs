@@ -5,7 +5,9 @@
 mod assets;
 mod builder;
 mod cdn;
+mod clock;
 mod configuration;
+mod durable;
 mod evidence;
 mod faults;
 mod fleet;
@@ -23,4 +25,6 @@ mod process;
 mod router;
 mod rules;
 mod source;
+mod step;
 mod vault;
+mod world;

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use flow_core::durable::Durable;
 use flow_core::journal::JournalStore;
 use flow_core::port::{
-    AlertRules, AssetStore, Builder, Cdn, ConfigurationStore, EvidenceStore, FunctionPlatform, Host,
-    ImageRegistry, Metrics, Migrator, Notifier, Prober, ProcessManager, Router, Source, Vault,
+    AlertRules, AssetStore, Builder, Cdn, ConfigurationStore, EvidenceStore, FunctionPlatform, Gauge, Host,
+    ImageRegistry, Metrics, Migrator, Notifier, Prober, ProcessManager, Router, SecurityCheck, Source, Vault,
 };
 use flow_core::{Clock, Entropy};
 use flow_testkit::mock::{
     MockAlertRules, MockAssetStore, MockBuilder, MockCdn, MockClock, MockConfigurationStore, MockDurable,
-    MockEntropy, MockEvidenceStore, MockFunctionPlatform, MockHost, MockImageRegistry, MockJournalStore,
-    MockMetrics, MockMigrator, MockNotifier, MockProber, MockProcessManager, MockRouter, MockSource,
-    MockVault,
+    MockEntropy, MockEvidenceStore, MockFunctionPlatform, MockGauge, MockHost, MockImageRegistry,
+    MockJournalStore, MockMetrics, MockMigrator, MockNotifier, MockProber, MockProcessManager, MockRouter,
+    MockSecurityCheck, MockSource, MockVault,
 };
 
 /// The names of the traits that a mock is made an `Arc<dyn ..>` of.
@@ -42,6 +42,7 @@ fn every_port_has_a_mock_that_stands_in_for_it() {
         MockEntropy as Entropy,
         MockEvidenceStore as EvidenceStore,
         MockFunctionPlatform as FunctionPlatform,
+        MockGauge as Gauge,
         MockHost as Host,
         MockImageRegistry as ImageRegistry,
         MockJournalStore as JournalStore,
@@ -51,6 +52,7 @@ fn every_port_has_a_mock_that_stands_in_for_it() {
         MockProber as Prober,
         MockProcessManager as ProcessManager,
         MockRouter as Router,
+        MockSecurityCheck as SecurityCheck,
         MockSource as Source,
         MockVault as Vault,
     ];

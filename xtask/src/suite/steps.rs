@@ -60,6 +60,7 @@ const SHORT_EXAMPLES: &[&str] = &[
     "custom_strategy",
     "progress_lines",
     "resume_after_crash",
+    "unit_test_deploy_logic",
 ];
 
 /// All steps, in order: what is cheap and often wrong comes first.

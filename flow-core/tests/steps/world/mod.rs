@@ -69,15 +69,6 @@ pub(crate) struct Page {
     pub(crate) elapsed: Duration,
 }
 
-/// A single change that a step makes, and how it goes wrong.
-#[derive(Debug, Clone)]
-pub(crate) enum Break {
-    /// At a call of a fake.
-    Call(At, Fault),
-    /// The nth change of the rest takes effect without an answer.
-    Rest(usize),
-}
-
 impl World {
     pub(crate) fn new() -> Self {
         let ledger = Ledger::new();
@@ -117,41 +108,21 @@ impl World {
         changes
     }
 
-    /// How many calls and changes of the rest were made: what [`breaks_since`](Self::breaks_since) counts from.
-    pub(crate) fn mark(&self) -> (usize, usize) {
-        (self.ledger.calls().len(), self.state().changes.len())
+    /// Lets the nth change from now on break: of the fakes by `fault`, of the rest without an answer.
+    pub(crate) fn break_after(&self, nth: usize, fault: Fault) {
+        self.ledger.faults().inject(At::any_change().nth(nth.try_into().unwrap()), fault);
+        self.state().fault = Some(nth);
     }
 
-    /// Every way in which a single change since `mark` can go wrong when the same changes are made again.
-    pub(crate) fn breaks_since(&self, (calls, rest): (usize, usize)) -> Vec<Break> {
-        let changes: Vec<_> =
-            self.ledger.calls().split_off(calls).into_iter().filter(|call| call.permit.is_some()).collect();
-        let mut breaks: Vec<Break> = (1..=self.state().changes.len() - rest).map(Break::Rest).collect();
-        for (index, change) in changes.iter().enumerate() {
-            let nth = changes[..=index].iter().filter(|earlier| earlier.point == change.point).count();
-            let at = At::call(change.point).nth(nth.try_into().unwrap());
-            breaks.extend([Fault::InDoubt, Fault::HalfDone].map(|fault| Break::Call(at.clone(), fault)));
-        }
-        breaks
-    }
-
-    /// Lets a change go wrong.
-    pub(crate) fn inject(&self, fault: &Break) {
-        match fault {
-            Break::Call(at, fault) => self.ledger.faults().inject(at.clone(), *fault),
-            Break::Rest(nth) => self.state().fault = Some(*nth),
-        }
+    /// Takes back what did not break; whether something did.
+    pub(crate) fn mend(&self) -> bool {
+        let (fakes, rest) = (self.ledger.faults().withdraw() == 0, self.state().fault.take().is_none());
+        fakes || rest
     }
 
     /// Lets the next call of `point` take effect without an answer.
     pub(crate) fn doubt(&self, point: &'static str) {
         self.ledger.faults().inject(At::call(point), Fault::InDoubt);
-    }
-
-    /// Whether all that was to go wrong did.
-    pub(crate) fn broke(&self) -> bool {
-        let state = self.state();
-        self.ledger.faults().unfired().is_empty() && state.fault.is_none()
     }
 
     fn change<T>(

@@ -63,6 +63,24 @@ pub async fn a_late_owners_release_does_not_free_the_next_ones_lease(store: &Sto
     Ok(())
 }
 
+/// A lease that was given back is gone: a late heartbeat must not bring it to life again, and nothing is written under it.
+pub async fn a_lease_that_was_given_back_can_be_neither_renewed_nor_written_under(store: &Store) -> Checked {
+    let lease = store.acquire(&run("a")?, &[name!("db")], "first", LONG).await?;
+    let written = notes(&[], lease.fence, 1)?;
+    store.append(&lease, 0, &written).await?;
+    store.release(&lease).await?;
+    let renewed = store.renew(&lease).await;
+    assert!(matches!(renewed, Err(AcquireError::Lost { .. })), "{renewed:?}");
+    let appended = store.append(&lease, 1, &notes(&written, lease.fence, 1)?).await;
+    assert!(matches!(appended, Err(AppendError::Superseded { .. })), "{appended:?}");
+    let closed = store.close(&lease).await;
+    assert!(matches!(closed, Err(AppendError::Superseded { .. })), "{closed:?}");
+    assert_eq!(store.load(&lease.run).await?, written);
+    assert_eq!(store.incomplete(None, 10).await?.len(), 1, "it is not closed");
+    store.acquire(&run("b")?, &[name!("db")], "second", LONG).await?;
+    Ok(())
+}
+
 /// Who was taken over can neither append nor close, and nothing of it stands.
 pub async fn a_late_owners_append_and_close_are_superseded(store: &Store) -> Checked {
     let run = run("a")?;
