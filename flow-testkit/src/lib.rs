@@ -6,6 +6,7 @@ pub mod fault;
 
 mod ledger;
 mod permit;
+mod points;
 
 pub use ledger::{Called, Ledger};
 pub use permit::{context, permit, permit_under};
