@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::world::{SITE, World, script};
 
-const APP: &str = "https://app.test/";
+pub(crate) const APP: &str = "https://app.test/";
 
 /// A shop with two services, a database, a site and a function.
 pub(crate) struct Shop {
@@ -54,7 +54,7 @@ impl Shop {
     }
 
     /// Makes `version` the release that a build gives, with as many migrations.
-    fn release(&self, version: &str, migrations: u32) {
+    pub(crate) fn release(&self, version: &str, migrations: u32) {
         let content = |name: &str| format!("{name} {version}").into_bytes();
         let mut state = self.world.state();
         state.tags.insert(format!("v{version}"), Digest::of(version.as_bytes()).hex());
