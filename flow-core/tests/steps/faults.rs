@@ -386,7 +386,8 @@ async fn a_store_that_never_answers_a_renewal_ends_the_right_to_act_before_the_l
 #[test]
 fn the_points_of_failure_are_found_in_a_program_that_has_them() {
     let content = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let content = String::from_utf8_lossy(&content);
     for point in ["a fault that a test put there", "durable6points", "durable/points.rs"] {
-        assert!(content.windows(point.len()).any(|window| window == point.as_bytes()), "{point}");
+        assert!(content.contains(point), "{point}");
     }
 }
