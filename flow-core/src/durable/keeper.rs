@@ -37,7 +37,7 @@ impl Keeper {
                 let renewal = tokio::select! {
                     biased;
                     renewal = points.renewal(&lease, store.renew(&lease)) => renewal,
-                    () = clock.sleep((lease.ttl * 2 / 3).saturating_sub(since)) => {
+                    () = clock.sleep((lease.ttl * 9 / 10).saturating_sub(since)) => {
                         Err(AcquireError::Unavailable("no answer in time".into()))
                     }
                 };
