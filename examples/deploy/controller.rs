@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use flow_core::durable::{Durable, Journaled, PerformError};
+use flow_core::gate::StandardGate;
 use flow_core::plan::{Approvals, OnFailure, PlanError, ProposedPlan};
-use flow_core::report::Report;
+use flow_core::report::{Language, Report};
 use flow_core::{
     Actor, BeginError, Digest, Environment, Name, Resumed, RunId, Setting, Stopped, Undone, Workflow,
 };
 use flow_journal::SqliteJournal;
 
 use crate::dying::{Death, DyingDurable, DyingJournal, Trail};
+use crate::figures::Pulse;
 use crate::progress::Progress;
 use crate::release::{Checkout, Watch, workflow};
 use crate::world::{Place, World};
@@ -197,12 +199,23 @@ impl Controller {
 
     async fn prepare(&self, place: &Place, order: &Order) -> Result<(Setting, Workflow)> {
         let checkout = Checkout::of(&self.world, &order.release).await?;
-        let workflow = workflow(place, &checkout, order.watch)?;
+        let pulse = match order.watch {
+            Watch::Gate => {
+                let health = format!("{}/health", place.web_url()?);
+                Some(Pulse::of(health, place.prober(), self.world.clock.clone()))
+            }
+            Watch::Nobody => None,
+        };
+        let workflow = workflow(place, &checkout, order.watch, pulse)?;
         let initiator = Actor::new("release-bot")?;
         let mut setting =
             Setting::new(flow_core::name!("shop"), order.environment, order.release.clone(), initiator);
         setting.artifacts = order.artifacts.clone();
         setting.on_failure = self.trial.on_failure;
+        if order.watch == Watch::Nobody {
+            let reason = "the first release: nothing served before it, and nobody asks for it";
+            setting.policy = setting.policy.without(StandardGate::Downtime, reason, Actor::new("ann")?);
+        }
         setting.clock = self.world.clock.clone();
         setting.vault = Some(self.world.vault());
         setting.evidence = Some(self.world.evidence());
@@ -236,6 +249,7 @@ impl Controller {
         let directory = self.directory(run);
         std::fs::create_dir_all(&directory).with_context(|| format!("`{}`", directory.display()))?;
         std::fs::write(directory.join("report.md"), report.to_markdown())?;
+        std::fs::write(directory.join("report.zh.md"), report.to_markdown_in(Language::Chinese))?;
         std::fs::write(directory.join("report.json"), serde_json::to_vec_pretty(&report.to_json())?)?;
         Ok(())
     }

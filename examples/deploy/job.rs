@@ -145,8 +145,10 @@ impl Job {
             self.controller.deploy(&self.order(Environment::Production, "1.3.0", Watch::Gate).await?).await?;
         let Ended::Refused(refused) = ended else { return Ok(Verdict::UnprovedReleaseNotRefused) };
         println!("  refused: {refused}");
-        let unproved =
-            |problem: &PlanProblem| matches!(problem, PlanProblem::Violation(Violation::NotProved { .. }));
+        let unproved = |problem: &PlanProblem| {
+            let PlanProblem::Violation(violation) = problem else { return false };
+            matches!(violation, Violation::NotProved { .. } | Violation::ScriptNotRun { .. })
+        };
         let untouched = before.differences(&snapshot(&place).await?).is_empty();
         let refused = untouched && refused.problems.iter().all(unproved);
         Ok(if refused { Verdict::AsPromised } else { Verdict::UnprovedReleaseNotRefused })

@@ -30,6 +30,8 @@
 mod app_tests;
 mod controller;
 mod dying;
+mod figures;
+mod guard;
 mod infrastructure;
 mod job;
 mod load;

@@ -8,20 +8,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use flow_core::gate::{OnSilence, Thresholds};
-use flow_core::port::{AssetStore, Migrator, RuleSet};
+use flow_core::port::{AssetStore, Gauge, Migrator, ProcessManager, RuleSet, SecurityCheck};
 use flow_core::stage::{
-    Build, BuildActivity, MonitoringActivity, Prepare, PrepareActivity, ServicesActivity, VerifyActivity,
+    Build, BuildActivity, MonitoringActivity, Prepare, PrepareActivity, ServicesActivity, Verify,
+    VerifyActivity,
 };
 use flow_core::steps::{
-    ApplyAlertRules, BuildArtifacts, CheckFunctions, CheckJourney, ConfirmOrder, ConfirmRollbackPlan,
-    ConfirmScope, Expectation, FunctionCode, FunctionRelease, FunctionTest, HandOver, InspectEnvironment,
-    MeasurePerformance, SiteFiles, TestNotification, VerifySource, WriteConfiguration, WriteDocuments,
-    function, migrations, site,
+    ApplyAlertRules, BuildArtifacts, CheckFunctions, CheckJourney, CheckSecurity, ConfirmOrder,
+    ConfirmRollbackPlan, ConfirmScope, Expectation, FunctionCode, FunctionRelease, FunctionTest, HandOver,
+    InspectEnvironment, MeasureFigures, MeasurePerformance, PageLoad, SiteFiles, TestNotification,
+    VerifySource, WriteConfiguration, WriteDocuments, function, migrations, site,
 };
 use flow_core::strategy::BlueGreen;
 use flow_core::{Actor, Environment, InvalidActor, Name, Work, Workflow, name};
 use serde_json::json;
 
+use crate::figures::{Machine, Pulse, Queries};
+use crate::guard::{FileModes, Loopback};
 use crate::world::{BAKE, Place, World};
 
 const EMERGENCY: &str = "call the shop's on-call engineer; `deploy resume` goes on from the journal";
@@ -62,6 +65,18 @@ impl Checkout {
         self.directory.join("migrations")
     }
 
+    /// The site's files as users load them.
+    fn pages(&self, site: &str) -> Result<Vec<Expectation>> {
+        let directory = self.directory.join("site");
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&directory).with_context(|| format!("`{}`", directory.display()))? {
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        // The document first, then what it names.
+        names.sort_by_key(|name| (name != "index.html", name.clone()));
+        Ok(names.into_iter().map(|name| Expectation::of(format!("{site}/{name}"))).collect())
+    }
+
     fn rules(&self) -> Result<RuleSet> {
         let path = self.directory.join("monitoring/rules.yml");
         let rules = std::fs::read_to_string(&path).with_context(|| format!("`{}`", path.display()))?;
@@ -69,21 +84,26 @@ impl Checkout {
     }
 }
 
-/// Whether a gate watches the switch.
+/// Who watches the run, beside the people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Watch {
-    /// By what users get.
+    /// A gate watches the switch by what users get, and the downtime is measured.
     Gate,
-    /// By nobody: there are no users yet, and a gate without evidence never passes.
+    /// Nobody: there are no users yet, so nobody is without service, and a gate without evidence never passes.
     Nobody,
 }
 
 /// All eight stages. Development only builds: it has no database, no site and no users.
-pub(crate) fn workflow(place: &Place, checkout: &Checkout, watch: Watch) -> Result<Workflow> {
+pub(crate) fn workflow(
+    place: &Place,
+    checkout: &Checkout,
+    watch: Watch,
+    pulse: Option<Arc<Pulse>>,
+) -> Result<Workflow> {
     if place.environment == Environment::Development {
         development(place, checkout)
     } else {
-        serving(place, checkout, watch)
+        serving(place, checkout, watch, pulse)
     }
 }
 
@@ -122,7 +142,7 @@ fn development(place: &Place, checkout: &Checkout) -> Result<Workflow> {
     })
 }
 
-fn serving(place: &Place, checkout: &Checkout, watch: Watch) -> Result<Workflow> {
+fn serving(place: &Place, checkout: &Checkout, watch: Watch, pulse: Option<Arc<Pulse>>) -> Result<Workflow> {
     let (processes, router) = (place.processes()?, place.router()?);
     let database: Arc<dyn Migrator> = place.migrator(checkout.migrations())?;
     let assets: Arc<dyn AssetStore> = place.assets();
@@ -138,7 +158,7 @@ fn serving(place: &Place, checkout: &Checkout, watch: Watch) -> Result<Workflow>
         Watch::Nobody => rollout(place.world.unwatched.clone()),
     };
     Ok(Workflow {
-        prepare: prepare(inspect),
+        prepare: prepare(inspect, security(place)?),
         build: build(place, checkout)?,
         migrate: migrations(database),
         assets: site(
@@ -149,7 +169,7 @@ fn serving(place: &Place, checkout: &Checkout, watch: Watch) -> Result<Workflow>
             place.site_url()?,
         ),
         services: watched
-            .on(processes, router)
+            .on(processes.clone(), router)
             .without(ServicesActivity::InstallDependencies, "one program without dependencies")
             .by(ann()?),
         functions: function(place.functions()?, receipt_function(place)),
@@ -161,7 +181,7 @@ fn serving(place: &Place, checkout: &Checkout, watch: Watch) -> Result<Workflow>
             .by(ann()?)
             .without(MonitoringActivity::Dashboards, "the dashboard shows every version by itself")
             .by(ann()?),
-        verify: verify(place, &checkout.release)?,
+        verify: verify(place, checkout, processes, pulse)?,
     })
 }
 
@@ -169,11 +189,24 @@ fn ann() -> Result<Actor, InvalidActor> {
     Actor::new("ann")
 }
 
-fn prepare(inspect: InspectEnvironment) -> Work<Prepare> {
+fn prepare(inspect: InspectEnvironment, security: CheckSecurity) -> Work<Prepare> {
     Work::step(ConfirmScope::new())
         .then(inspect)
+        .then(security)
         .then(ConfirmOrder::new())
         .then(ConfirmRollbackPlan::new(EMERGENCY))
+}
+
+/// What must be closed: ports to other machines, files to other users.
+fn security(place: &Place) -> Result<CheckSecurity> {
+    let ports = place.ports()?;
+    let world = &place.world;
+    let open = vec![world.root.clone(), world.repository(), place.root.clone(), place.database()];
+    let checks: [Arc<dyn SecurityCheck>; 2] = [
+        Arc::new(Loopback { ports: vec![ports.proxy, ports.site, ports.webhook] }),
+        Arc::new(FileModes { open, vault: world.root.join("vault") }),
+    ];
+    Ok(CheckSecurity::new(checks))
 }
 
 /// What the new colour must show while it bakes.
@@ -198,7 +231,20 @@ fn receipt_function(place: &Place) -> FunctionRelease {
     }
 }
 
-fn verify(place: &Place, release: &Name) -> Result<Work<flow_core::stage::Verify>> {
+fn verify(
+    place: &Place,
+    checkout: &Checkout,
+    processes: Arc<dyn ProcessManager>,
+    pulse: Option<Arc<Pulse>>,
+) -> Result<Work<Verify>> {
+    let release = &checkout.release;
+    let clock = place.world.clock.clone();
+    let mut gauges: Vec<Arc<dyn Gauge>> = vec![
+        Arc::new(PageLoad::new(place.prober(), checkout.pages(&place.site_url()?)?)),
+        Arc::new(Queries { database: place.database(), clock: clock.clone() }),
+        Arc::new(Machine { processes, clock }),
+    ];
+    gauges.extend(pulse.map(|pulse| pulse as Arc<dyn Gauge>));
     let web = place.web_url()?;
     let get = |path: &str| Expectation::of(format!("{web}{path}")).answered_within(Duration::from_secs(5));
     let prober = place.prober();
@@ -207,6 +253,7 @@ fn verify(place: &Place, release: &Name) -> Result<Work<flow_core::stage::Verify
         [get("/health"), get("/version").containing(release.as_str()), get("/api/orders")],
     ))
     .then(MeasurePerformance::new(prober.clone(), get("/api/total")).requests(200).concurrency(4))
+    .then(MeasureFigures::new(gauges))
     .then(CheckJourney::new(prober, [get("/health"), get("/api/orders"), get("/api/total")]))
     .then(WriteDocuments::new(place.documents(), name!("change-record.md")))
     .then(HandOver::new(place.notifier()?, "Watch the alert `ShopErrors` for a day.")))

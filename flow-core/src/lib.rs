@@ -24,6 +24,7 @@ mod environment;
 mod error;
 mod name;
 mod permit;
+mod plain;
 mod resumed;
 mod rollback;
 mod run;

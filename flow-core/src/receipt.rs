@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::error::{ErrorKind, StepError};
 use crate::gate::Figure;
 use crate::name::{Digest, Name};
+use crate::policy::Proof;
 use crate::stage::{Activity, Stage};
 
 /// What a step of stage `S` hands over.
@@ -35,6 +36,9 @@ pub struct Receipt<S: Stage> {
     /// Measured values for the standard's quality gates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub figures: Vec<Figure>,
+    /// What the step has proved, beyond what lies in the evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Proof>,
     /// Named values of custom steps.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Value>,
@@ -42,7 +46,8 @@ pub struct Receipt<S: Stage> {
 
 impl<S: Stage> Default for Receipt<S> {
     fn default() -> Self {
-        Self { evidence: Vec::new(), facts: S::Facts::default(), figures: Vec::new(), extra: BTreeMap::new() }
+        let (evidence, figures, proofs) = (Vec::new(), Vec::new(), Vec::new());
+        Self { evidence, facts: S::Facts::default(), figures, proofs, extra: BTreeMap::new() }
     }
 }
 
@@ -77,6 +82,13 @@ impl<S: Stage> Receipt<S> {
     #[must_use]
     pub fn figure(mut self, figure: Figure) -> Self {
         self.figures.push(figure);
+        self
+    }
+
+    /// Says that the step has proved `proof`: what it observed for that stands in its evidence.
+    #[must_use]
+    pub fn proved(mut self, proof: Proof) -> Self {
+        self.proofs.push(proof);
         self
     }
 
@@ -169,6 +181,9 @@ pub struct BuildFacts {
     pub commit: Option<String>,
     /// The artefacts by name.
     pub artifacts: BTreeMap<Name, Artifact>,
+    /// The images by the reference that the registry has them under.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Digest>,
 }
 
 /// What stage 3 lets later stages rely on.

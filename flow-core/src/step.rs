@@ -9,11 +9,13 @@ use serde_json::Value;
 
 use crate::context::StepContext;
 use crate::error::StepError;
+use crate::gate::StandardGate;
 use crate::name::{Digest, Name};
 use crate::permit::Permit;
+use crate::policy::Proof;
 use crate::receipt::Receipt;
 use crate::rollback::{Captured, Rollback};
-use crate::stage::Stage;
+use crate::stage::{Activity, Stage};
 
 /// One effect of a deployment: does the work of one or more activities of stage `S`.
 ///
@@ -74,6 +76,25 @@ pub trait Step<S: Stage>: Rollback<S> {
     /// The activities whose work this step does.
     fn covers(&self) -> Vec<S::Activity>;
 
+    /// What this step will prove, and its receipt must then say it has. What lies in the evidence for an activity (the three
+    /// tests, the rollback plan) is among it unless overridden.
+    ///
+    /// ```
+    /// use flow_core::gate::StandardGate;
+    /// use flow_core::policy::Proof;
+    /// use flow_core::stage::{Activity, VerifyActivity};
+    ///
+    /// assert_eq!(Proof::of_evidence(&VerifyActivity::Functional.name()), Some(Proof::FunctionalTest));
+    /// ```
+    fn proves(&self) -> Vec<Proof> {
+        self.covers().into_iter().filter_map(|activity| Proof::of_evidence(&activity.name())).collect()
+    }
+
+    /// The standard's figures that this step will measure. None unless overridden.
+    fn measures(&self) -> Vec<StandardGate> {
+        Vec::new()
+    }
+
     /// The step's parameters, secrets as references, for the plan's fingerprint.
     fn definition(&self) -> Value {
         Value::Null
@@ -124,9 +145,13 @@ pub struct Preview {
     /// Facts that must still hold when the plan is applied: part of the plan's hash.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stable: BTreeMap<String, Value>,
-    /// The digests of what would be deployed, such as migration scripts: production asks for evidence for each.
+    /// The digests of what would be deployed beside the plan's artefacts, such as a directory of files: production asks for
+    /// complete tests of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deploys: Vec<Digest>,
+    /// The digests of the scripts that would run, such as migrations: production asks that each has run before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts: Vec<Digest>,
     /// What cannot be known yet, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknowns: Vec<String>,
@@ -172,6 +197,13 @@ impl Preview {
     #[must_use]
     pub fn deploys(mut self, digest: Digest) -> Self {
         self.deploys.push(digest);
+        self
+    }
+
+    /// Adds the digest of a script that would run.
+    #[must_use]
+    pub fn script(mut self, digest: Digest) -> Self {
+        self.scripts.push(digest);
         self
     }
 

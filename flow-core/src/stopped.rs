@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::durable::PerformError;
 use crate::journal::Standing;
+use crate::policy::Violation;
 use crate::report::Report;
 use crate::stage::StageName;
 use crate::workflow::BeginError;
@@ -29,6 +30,15 @@ impl StageError {
         match &self.problem {
             Problem::Call(error) => Some(error),
             Problem::ForeignWork => None,
+        }
+    }
+
+    /// In what the run broke its environment's policy, all of one border at once; empty where the failure was another.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        match &self.problem {
+            Problem::Call(PerformError::Violated(violations)) => &violations.all,
+            Problem::Call(_) | Problem::ForeignWork => &[],
         }
     }
 }

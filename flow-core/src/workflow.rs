@@ -8,7 +8,7 @@ use crate::durable::{Durable, Milestone, Opening, PerformError};
 use crate::engine::{self, Run, StageWork};
 use crate::machine::{Mode, State};
 use crate::name::{Digest, Name};
-use crate::plan::{ApprovedPlan, Drift, Plan, PlanError, ProposedPlan};
+use crate::plan::{ApprovedPlan, Drift, Plan, PlanError, ProposedPlan, RecallError};
 use crate::report::Report;
 use crate::resumed::Resumed;
 use crate::setting::Setting;
@@ -113,6 +113,36 @@ impl Workflow {
         Ok(ProposedPlan { plan, setting: setting.clone() })
     }
 
+    /// Takes back a plan that was exported ([`Plan::to_json`]) and approved elsewhere, such as in a ticket system.
+    ///
+    /// Whether the world is still the one of the plan is looked at when the run begins.
+    ///
+    /// # Errors
+    /// [`RecallError`] where the plan was changed on its way, or is not one of this workflow under this setting.
+    ///
+    /// ```
+    /// # async fn example(workflow: &flow_core::Workflow, setting: &flow_core::Setting)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use flow_core::plan::{Approvals, Plan};
+    ///
+    /// let ticket: String = workflow.plan(setting).await?.to_json().to_string();
+    /// // The ticket is read and approved by people; its answer comes back as JSON.
+    /// let answer: Approvals = serde_json::from_str(r#"{ "given": [], "accepted": [] }"#)?;
+    /// let proposed = workflow.recall(Plan::from_json(&ticket)?, setting)?;
+    /// let approved = proposed.approve(&answer).map_err(|errors| format!("{errors:?}"))?;
+    /// # drop(approved);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn recall(&self, plan: Plan, setting: &Setting) -> Result<ProposedPlan, RecallError> {
+        plan.verify()?;
+        let known = engine::definition(setting, &self.stages()?);
+        if plan.fingerprint != known {
+            return Err(RecallError::AnotherDefinition { found: plan.fingerprint, known });
+        }
+        Ok(ProposedPlan { plan, setting: setting.clone() })
+    }
+
     /// Begins the run. The plan is made once more, with the run already leased: a world that has drifted from what was
     /// approved is refused before anything changes.
     ///
@@ -169,15 +199,16 @@ impl Workflow {
         }
         let found = engine::plan(&setting, &stages).await;
         let begun = match found {
+            // What the run follows is what was seen just now: equal in all that was approved, and newer in the rest.
             Ok(found) if found.hash == plan.hash => {
-                let milestone = Milestone::Started { plan: Box::new(plan.clone()), approvals };
-                durable.publish(milestone).await.map_err(BeginError::Durable)
+                let milestone = Milestone::Started { plan: Box::new(found.clone()), approvals };
+                durable.publish(milestone).await.map(|()| found).map_err(BeginError::Durable)
             }
             Ok(found) => Err(BeginError::Drift(Box::new(drift(&plan, &found)))),
             Err(error) => Err(BeginError::Plan(error)),
         };
         match begun {
-            Ok(()) => Ok(Run::new(setting, plan, stages)),
+            Ok(plan) => Ok(Run::new(setting, plan, stages)),
             Err(error) => {
                 durable.close().await;
                 Err(error)

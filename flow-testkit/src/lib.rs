@@ -7,6 +7,9 @@ pub mod fault;
 mod ledger;
 mod permit;
 mod points;
+mod weights;
 
+#[doc(hidden)]
+pub use flow_core as __core;
 pub use ledger::{Called, Ledger};
 pub use permit::{context, permit, permit_under};

@@ -16,6 +16,7 @@ use crate::machine::{CallKey, State, UndoTarget};
 use crate::name::{Actor, Digest, Name};
 use crate::permit::Fence;
 use crate::plan::Plan;
+use crate::policy::Violations;
 use crate::stage::StageName;
 
 /// Makes the engine's calls durable. Flow-core's own is [`Journaled`](crate::durable::Journaled), over any
@@ -202,6 +203,9 @@ pub enum PerformError {
     /// The run was cancelled; the call may or may not stand.
     #[error("cancelled")]
     Cancelled,
+    /// A border of the policy was not passed: nothing more was done.
+    #[error(transparent)]
+    Violated(Box<Violations>),
     /// A later owner has taken over.
     #[error("fence {} was superseded by fence {}", held.0, current.0)]
     Superseded {

@@ -115,6 +115,7 @@ fn assemble(setting: &Setting, stages: Vec<PlannedStage>) -> Plan {
         on_failure: setting.on_failure,
         keep_warm: setting.keep_warm,
         approvals: setting.policy.approvals,
+        policy: Some(Box::new(setting.policy.clone())),
         stages,
         fingerprint: unknown,
         hash: unknown,

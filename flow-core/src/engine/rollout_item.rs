@@ -75,6 +75,8 @@ impl<S: Rolls> Item for RolloutItem<S> {
             reversibility: Reversibility::Reversible,
             deadline: self.deadline(),
             resources: Vec::new(),
+            proves: Vec::new(),
+            measures: Vec::new(),
             definition: json!([self.service.definition(), self.strategy.definition(), gate]),
             preview: Preview::new(),
         }

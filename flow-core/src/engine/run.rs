@@ -12,9 +12,9 @@ use crate::error::{Cause, ErrorKind};
 use crate::journal::{Recorded, RunOutcome, Standing};
 use crate::machine::{Running, State};
 use crate::name::Name;
-use crate::permit::Fence;
 use crate::permit::Permit;
 use crate::plan::Plan;
+use crate::policy::{self, Border, Proof, Reach, Violation};
 use crate::port::RunEvidence;
 use crate::setting::Setting;
 use crate::stage::StageName;
@@ -44,13 +44,39 @@ impl Run {
         let groups = self.stages.get(&stage).map(Vec::as_slice).unwrap_or_default();
         let state = durable.state().await?;
         let mut parts = self.parts(durable, running(&state)?)?;
-        for group in groups {
+        for (number, group) in (0..).zip(groups) {
+            self.before_group(durable, stage, number).await?;
             let receipts = self.group(durable, group, &parts).await?;
             let known = Arc::make_mut(&mut parts);
             Arc::make_mut(&mut known.earlier).extend(receipts);
         }
+        if let Some(border) = Border::behind(stage) {
+            self.cross(durable, border).await?;
+        }
         durable.publish(Milestone::StageFinished(stage)).await?;
         if stage.next().is_none() { self.close(durable).await } else { Ok(()) }
+    }
+
+    /// The border that lies before a group inside a stage, if one does.
+    async fn before_group(
+        &self,
+        durable: &dyn Durable,
+        stage: StageName,
+        group: u32,
+    ) -> Result<(), PerformError> {
+        let border = Border::BeforeApply;
+        if Reach::of(&self.plan, border).ends_before(stage, group) {
+            return self.cross(durable, border).await;
+        }
+        Ok(())
+    }
+
+    /// Judges the run at `border` by the policy that its plan was made and approved under.
+    async fn cross(&self, durable: &dyn Durable, border: Border) -> Result<(), PerformError> {
+        let Some(policy) = &self.plan.policy else { return Ok(()) };
+        let state = durable.state().await?;
+        policy::at_border(policy, running(&state)?, border)
+            .map_err(|violations| PerformError::Violated(Box::new(violations)))
     }
 
     /// Carries out the items of one group at the same time. When one fails the others are cancelled and awaited.
@@ -111,25 +137,35 @@ impl Run {
         let Some(last) = history.last() else { return Ok(()) };
         let state = State::replay(history.iter().map(|record| &record.entry));
         let state = state.map_err(|illegal| PerformError::Incompatible(illegal.to_string()))?;
-        let built = self.built(running(&state)?);
-        let digests = crate::policy::deployed(&self.plan)
-            .into_iter()
-            .chain(built)
-            .collect::<std::collections::BTreeSet<_>>();
+        let running = running(&state)?;
+        let built = self.built(running);
+        let digests =
+            policy::deployed(&self.plan).into_iter().chain(built).collect::<std::collections::BTreeSet<_>>();
         let lasts = self.setting.policy.evidence_lasts;
         let evidence = RunEvidence {
             application: self.plan.application.clone(),
             environment: self.plan.environment,
             release: self.plan.release.clone(),
             digests: digests.into_iter().collect(),
+            proved: self.proved(running),
             run: durable.run().clone(),
             head: last.hash,
             recorded: last.at,
             expires: last.at.checked_add(lasts).unwrap_or(jiff::Timestamp::MAX),
         };
         let permit =
-            Permit::new(format!("{}/evidence", durable.run()), Fence(0), 1, self.setting.cancel.child());
+            Permit::new(format!("{}/evidence", durable.run()), last.fence, 1, self.setting.cancel.child());
         store.record(&permit, &evidence).await.map_err(|error| unavailable(&error))
+    }
+
+    /// What every item that was to prove it has proved: one of two that did not is no proof.
+    fn proved(&self, running: &Running) -> Vec<Proof> {
+        let holds = |proof: &Proof| {
+            let mut proving = self.plan.items().filter(|(_, item)| item.proves.contains(proof)).peekable();
+            proving.peek().is_some()
+                && proving.all(|(stage, item)| policy::proved(running, stage, item).contains(proof))
+        };
+        Proof::ALL.into_iter().filter(holds).collect()
     }
 
     fn built(&self, running: &Running) -> Vec<crate::Digest> {
@@ -138,8 +174,10 @@ impl Run {
             serde_json::from_value::<crate::Receipt<crate::stage::Build>>(receipt).ok()
         });
         decoded
-            .flat_map(|receipt| receipt.facts.artifacts.into_values())
-            .map(|artifact| artifact.digest)
+            .flat_map(|receipt| {
+                let artifacts = receipt.facts.artifacts.into_values().map(|artifact| artifact.digest);
+                artifacts.chain(receipt.facts.images.into_values())
+            })
             .collect()
     }
 
@@ -216,6 +254,14 @@ pub(crate) fn cause_of(error: &PerformError) -> Cause {
     match error {
         PerformError::Rejected(cause) | PerformError::InDoubt(cause) | PerformError::Unavailable(cause) => {
             cause.clone()
+        }
+        PerformError::Violated(violations) => {
+            let message = format!("the policy is broken {}", violations.border);
+            let fact = |(number, violation): (u32, &Violation)| {
+                (format!("{number}.{}", violation.code()), violation.to_string())
+            };
+            let facts = (1..).zip(&violations.all).map(fact).collect();
+            Cause { facts, ..Cause::new(ErrorKind::Failed, message) }
         }
         PerformError::Cancelled => Cause::new(ErrorKind::Cancelled, "the run was cancelled"),
         other => Cause::new(ErrorKind::Unknown, other.to_string()),

@@ -68,6 +68,8 @@ impl<S: Stage> Item for StepItem<S> {
             reversibility: self.0.reversibility(),
             deadline: self.0.deadline(),
             resources: self.0.resources(),
+            proves: self.0.proves(),
+            measures: self.0.measures(),
             definition: self.0.definition(),
             preview: Preview::new(),
         }

@@ -65,9 +65,14 @@ impl StandardGate {
     /// Whether `value` keeps the gate. A value that is not a number never does.
     #[must_use]
     pub fn holds(self, value: f64) -> bool {
+        self.holds_against(value, self.limit())
+    }
+
+    /// Whether `value` keeps the gate with another `limit`.
+    pub(crate) fn holds_against(self, value: f64, limit: f64) -> bool {
         match self {
-            Self::Availability => value > self.limit(),
-            _ => value < self.limit(),
+            Self::Availability => value > limit,
+            _ => value < limit,
         }
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Actor, Digest, Name};
-use crate::plan::{ApprovalError, Plan};
+use crate::plan::{ApprovalError, Plan, Refusal, RefusedApproval};
 use crate::rollback::Reversibility;
 use crate::setting::Setting;
 
@@ -81,7 +81,7 @@ impl ProposedPlan {
         for approval in &approvals.given {
             match refusal(&self.plan, approval, now) {
                 None => drop(counted.insert(approval.by.clone())),
-                Some(reason) => refused.push(format!("{}: {reason}", approval.by)),
+                Some(reason) => refused.push(RefusedApproval { by: approval.by.clone(), reason }),
             }
         }
         let mut errors = Vec::new();
@@ -103,13 +103,13 @@ impl ProposedPlan {
     }
 }
 
-fn refusal(plan: &Plan, approval: &Approval, now: Timestamp) -> Option<&'static str> {
+fn refusal(plan: &Plan, approval: &Approval, now: Timestamp) -> Option<Refusal> {
     if approval.plan != plan.hash {
-        Some("approved another plan")
+        Some(Refusal::AnotherPlan { plan: approval.plan })
     } else if approval.expires <= now {
-        Some("the approval has expired")
+        Some(Refusal::Expired { at: approval.expires })
     } else if approval.by == plan.initiator {
-        Some("nobody approves their own run")
+        Some(Refusal::OwnRun)
     } else {
         None
     }

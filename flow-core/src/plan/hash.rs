@@ -12,8 +12,9 @@ pub fn fingerprint(plan: &Plan) -> Digest {
     Digest::of(canonical(&definition(plan)).as_bytes())
 }
 
-/// The digest of the fingerprint, the changes that the previews named and the facts that they declared stable; never a
-/// time, a process id or an estimate. Approvals bind to it.
+/// The digest of the fingerprint, of what the previews promise (changes, stable facts, unknowns, what is deployed and which
+/// scripts run), of what each step will prove and measure, of the policy and of who starts the run; never a time, a process
+/// id or an estimate. Approvals bind to it.
 #[must_use]
 pub fn plan_hash(plan: &Plan) -> Digest {
     let previews: Vec<Value> = plan
@@ -22,8 +23,24 @@ pub fn plan_hash(plan: &Plan) -> Digest {
             json!([stage, item.name, item.preview.changes, item.preview.stable, item.preview.unknowns])
         })
         .collect();
-    let approved = json!({ "fingerprint": fingerprint(plan), "previews": previews, "initiator": plan.initiator, "approvals": plan.approvals });
+    let mut approved = json!({ "fingerprint": fingerprint(plan), "previews": previews, "initiator": plan.initiator, "approvals": plan.approvals });
+    // Parts that older plans do not have: without them the hash is the one that it always was.
+    let promises: Vec<Value> = plan.items().filter_map(|(_, item)| promise(item)).collect();
+    if let (Some(approved), false) = (approved.as_object_mut(), promises.is_empty()) {
+        approved.insert("promises".to_owned(), json!(promises));
+    }
+    if let (Some(approved), Some(policy)) = (approved.as_object_mut(), &plan.policy) {
+        approved.insert("policy".to_owned(), json!(policy));
+    }
     Digest::of(canonical(&approved).as_bytes())
+}
+
+/// What an item deploys, runs, proves and measures, if anything.
+fn promise(item: &PlannedItem) -> Option<Value> {
+    let PlannedItem { name, proves, measures, preview, .. } = item;
+    let (deploys, scripts) = (&preview.deploys, &preview.scripts);
+    let any = !(deploys.is_empty() && scripts.is_empty() && proves.is_empty() && measures.is_empty());
+    any.then(|| json!([name, deploys, scripts, proves, measures]))
 }
 
 fn definition(plan: &Plan) -> Value {

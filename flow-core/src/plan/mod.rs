@@ -4,8 +4,12 @@ mod approve;
 mod hash;
 mod model;
 mod problem;
+mod render;
+mod travel;
 
 pub use approve::{Approval, Approvals, ApprovedPlan, ProposedPlan};
 pub use hash::{fingerprint, plan_hash};
 pub use model::{Coverage, Declaration, ItemKind, OnFailure, Plan, PlannedItem, PlannedRow, PlannedStage};
-pub use problem::{ApprovalError, Drift, PlanError, PlanProblem};
+pub use problem::{ApprovalError, Drift, PlanError, PlanProblem, Refusal, RefusedApproval};
+pub use render::Estimate;
+pub use travel::{PLAN_FORMAT, RecallError, Tampered, TravelError};

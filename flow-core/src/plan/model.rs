@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::environment::Environment;
+use crate::gate::StandardGate;
 use crate::name::{Actor, Digest, Name};
+use crate::policy::{Policy, Proof};
 use crate::rollback::Reversibility;
 use crate::stage::{ActivityName, StageName};
 use crate::step::Preview;
@@ -29,6 +31,9 @@ pub struct Plan {
     pub keep_warm: Duration,
     /// How many people must approve it.
     pub approvals: u32,
+    /// What the environment demands; none in the journals of older versions, whose runs were not judged at borders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Box<Policy>>,
     /// The eight stages, in order.
     pub stages: Vec<PlannedStage>,
     /// The digest of the definition: the same on resume, or the run is incompatible.
@@ -92,6 +97,12 @@ pub struct PlannedItem {
     pub deadline: Duration,
     /// What no other run may touch meanwhile.
     pub resources: Vec<Name>,
+    /// What it will prove.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proves: Vec<Proof>,
+    /// The standard's figures that it will measure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<StandardGate>,
     /// Its parameters.
     pub definition: Value,
     /// What it would change.

@@ -1,7 +1,9 @@
 use std::fmt;
 
+use jiff::Timestamp;
+
 use crate::error::{Cause, Problem};
-use crate::name::{Digest, Name};
+use crate::name::{Actor, Digest, Name};
 use crate::policy::Violation;
 use crate::stage::{ActivityName, StageName};
 
@@ -93,19 +95,50 @@ pub enum PlanProblem {
     Violation(#[from] Violation),
 }
 
+/// An approval that does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{by}: {reason}")]
+pub struct RefusedApproval {
+    /// Whose.
+    pub by: Actor,
+    /// Why it does not count.
+    pub reason: Refusal,
+}
+
+/// Why an approval does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It binds to another plan: another release, another world, or a plan that was changed on its way.
+    #[error("approved another plan, {plan}")]
+    AnotherPlan {
+        /// The hash of that plan.
+        plan: Digest,
+    },
+    /// It is too old.
+    #[error("the approval expired at {at}")]
+    Expired {
+        /// Since when it no longer counts.
+        at: Timestamp,
+    },
+    /// It is the initiator's own.
+    #[error("nobody approves their own run")]
+    OwnRun,
+}
+
 /// Why a plan cannot be applied as it was approved. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApprovalError {
     /// Too few people approved it.
-    #[error("{given} of {needed} approvals")]
+    #[error("{given} of {needed} approvals{}", refused.iter().map(|one| format!("; {one}")).collect::<String>())]
     TooFew {
         /// How many count.
         given: u32,
         /// How many it takes.
         needed: u32,
-        /// Why others do not count.
-        refused: Vec<String>,
+        /// Those that do not count, and why.
+        refused: Vec<RefusedApproval>,
     },
     /// A step without a way back was not accepted by name.
     #[error("`{step}` has no way back and was not accepted: {reason}")]

@@ -1,20 +1,29 @@
-use std::collections::BTreeSet;
+use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::RunId;
 use crate::environment::Environment;
-use crate::name::Digest;
-use crate::plan::{Coverage, Plan};
-use crate::policy::Safeguards;
-use crate::port::RunEvidence;
-use crate::setting::Setting;
-use crate::stage::{Activity, ActivityName, MigrateActivity, PrepareActivity};
+use crate::gate::StandardGate;
+use crate::name::{Digest, Name};
+use crate::policy::{Border, Proof};
+use crate::stage::ActivityName;
 
-/// How a plan breaks its environment's policy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// How a plan or a run breaks its environment's policy.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A production plan names what it deploys.
+    /// The policy demands less than the standard does.
+    #[error("`policy.{field}`: {problem}: the standard's demand on {environment}")]
+    LaxerThanStandard {
+        /// The policy's field.
+        field: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+        /// Where.
+        environment: Environment,
+    },
+    /// A plan under this policy names what it deploys.
     #[error("`artifacts`: a plan for {environment} names the digests that it deploys")]
     ArtifactsNotNamed {
         /// Where.
@@ -26,6 +35,26 @@ pub enum Violation {
         /// What.
         digest: Digest,
         /// Where it must have been.
+        environment: Environment,
+    },
+    /// It was deployed there, but one of the tests was left out.
+    #[error("{digest} had no {missing} in {environment}, in run `{run}`")]
+    TestsIncomplete {
+        /// What.
+        digest: Digest,
+        /// Where it was deployed.
+        environment: Environment,
+        /// The run that left the test out.
+        run: RunId,
+        /// The test.
+        missing: Proof,
+    },
+    /// A script would run here for the first time.
+    #[error("the script {digest} never ran below {environment}")]
+    ScriptNotRun {
+        /// The script.
+        digest: Digest,
+        /// Where it would run.
         environment: Environment,
     },
     /// What was proved is too old.
@@ -49,6 +78,16 @@ pub enum Violation {
         /// Why not.
         problem: String,
     },
+    /// What the store gave as evidence is of something else.
+    #[error("the evidence of run `{run}` does not fit {digest}: it is {found}")]
+    EvidenceForeign {
+        /// What was asked for.
+        digest: Digest,
+        /// The run that recorded it.
+        run: RunId,
+        /// What it is of: another application, another environment, another digest, a time to come.
+        found: String,
+    },
     /// Something that the environment insists on was left out.
     #[error("{activity} cannot be left out in {environment}")]
     SafeguardLeftOut {
@@ -57,58 +96,107 @@ pub enum Violation {
         /// Where.
         environment: Environment,
     },
+    /// No step of the plan will prove it in time.
+    #[error("no step proves {proof} {border}, as {environment} demands")]
+    NothingProves {
+        /// What must be proved.
+        proof: Proof,
+        /// By when.
+        border: Border,
+        /// Where.
+        environment: Environment,
+    },
+    /// A migration would be applied to something of which no backup is proved before.
+    #[error("`{step}` applies a migration to {resource}, and no step before it proves a backup of that")]
+    Unprotected {
+        /// The step.
+        step: Name,
+        /// What it changes.
+        resource: Name,
+    },
+    /// A step was to prove something and did not.
+    #[error("`{step}` did not prove {proof}, which is due {border} in {environment}")]
+    Unproved {
+        /// The step.
+        step: Name,
+        /// What it was to prove.
+        proof: Proof,
+        /// By when.
+        border: Border,
+        /// Where.
+        environment: Environment,
+    },
+    /// A figure that is demanded is not measured: no evidence is never a pass.
+    #[error("{gate}: nothing measures it, as {environment} demands")]
+    NotMeasured {
+        /// The figure.
+        gate: StandardGate,
+        /// Where.
+        environment: Environment,
+    },
+    /// A measured figure does not hold.
+    #[error("{gate}: `{step}` measured {}, the limit is {limit} {}", Measured(*gate, *value), gate.unit())]
+    GateBroken {
+        /// The figure.
+        gate: StandardGate,
+        /// Who measured it.
+        step: Name,
+        /// What was measured, in the gate's unit; none where it was no number.
+        value: Option<f64>,
+        /// The limit under this policy, which itself no longer holds.
+        limit: f64,
+    },
 }
 
-/// Everything in which `plan` breaks the policy of `setting`, at once.
-pub(crate) async fn check(setting: &Setting, plan: &Plan) -> Vec<Violation> {
-    let mut violations = safeguards(setting, plan);
-    let Some(environment) = setting.policy.proved_in else { return violations };
-    if setting.artifacts.is_empty() {
-        violations.push(Violation::ArtifactsNotNamed { environment: setting.environment });
-    }
-    let Some(store) = &setting.evidence else {
-        violations.push(Violation::NoEvidenceStore);
-        return violations;
-    };
-    for digest in deployed(plan) {
-        match store.find(&setting.application, environment, &digest).await {
-            Ok(found) => violations.extend(judge(digest, environment, &found, setting.clock.now())),
-            Err(error) => {
-                let problem = crate::Cause::from(&error).to_string();
-                violations.push(Violation::EvidenceUnreadable { digest, problem });
-            }
+struct Measured(StandardGate, Option<f64>);
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(value) => write!(f, "{value} {}", self.0.unit()),
+            None => f.write_str("no number"),
         }
     }
-    violations
 }
 
-/// Everything that a plan says it deploys.
-pub(crate) fn deployed(plan: &Plan) -> BTreeSet<Digest> {
-    plan.items().flat_map(|(_, item)| &item.preview.deploys).chain(&plan.artifacts).copied().collect()
-}
-
-fn judge(
-    digest: Digest,
-    environment: Environment,
-    found: &[RunEvidence],
-    now: Timestamp,
-) -> Option<Violation> {
-    match found.iter().map(|evidence| evidence.expires).max() {
-        None => Some(Violation::NotProved { digest, environment }),
-        Some(expired) if expired <= now => Some(Violation::ProofExpired { digest, environment, expired }),
-        Some(_) => None,
+impl Violation {
+    /// What kind of violation it is, as a stable word for machines.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::LaxerThanStandard { .. } => "laxer_than_standard",
+            Self::ArtifactsNotNamed { .. } => "artifacts_not_named",
+            Self::NotProved { .. } => "not_proved",
+            Self::TestsIncomplete { .. } => "tests_incomplete",
+            Self::ScriptNotRun { .. } => "script_not_run",
+            Self::ProofExpired { .. } => "proof_expired",
+            Self::NoEvidenceStore => "no_evidence_store",
+            Self::EvidenceUnreadable { .. } => "evidence_unreadable",
+            Self::EvidenceForeign { .. } => "evidence_foreign",
+            Self::SafeguardLeftOut { .. } => "safeguard_left_out",
+            Self::NothingProves { .. } => "nothing_proves",
+            Self::Unprotected { .. } => "unprotected",
+            Self::Unproved { .. } => "unproved",
+            Self::NotMeasured { .. } => "not_measured",
+            Self::GateBroken { .. } => "gate_broken",
+        }
     }
 }
 
-fn safeguards(setting: &Setting, plan: &Plan) -> Vec<Violation> {
-    if setting.policy.safeguards == Safeguards::Optional {
-        return Vec::new();
-    }
-    let insisted = [MigrateActivity::Backup.name(), PrepareActivity::RollbackPlan.name()];
-    let left_out = plan
-        .rows()
-        .into_iter()
-        .filter(|row| insisted.contains(&row.activity) && matches!(row.coverage, Coverage::NotApplicable(_)));
-    let environment = setting.environment;
-    left_out.map(|row| Violation::SafeguardLeftOut { activity: row.activity, environment }).collect()
+/// Everything in which a run breaks its policy at one border.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Violations {
+    /// Where.
+    pub border: Border,
+    /// All of them, never none.
+    pub all: Vec<Violation>,
 }
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the policy is broken {}", self.border)?;
+        self.all.iter().try_for_each(|violation| write!(f, "; {violation}"))
+    }
+}
+
+impl std::error::Error for Violations {}

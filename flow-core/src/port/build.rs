@@ -90,10 +90,11 @@ pub trait ConfigurationStore: Send + Sync {
     /// Any kind where it cannot be read.
     async fn read(&self, name: &Name) -> Result<Option<Vec<u8>>, StepError>;
 
-    /// Replaces it atomically; `None` removes it.
+    /// Replaces it, to the byte, so that a reader sees the old one or the new one whole; `None` removes it, and one that is
+    /// not there is done.
     ///
     /// # Errors
-    /// Any kind; the old one then stands.
+    /// Any kind; the old one then stands. None shows a configuration.
     async fn write(&self, permit: &Permit, name: &Name, content: Option<Vec<u8>>) -> Result<(), StepError>;
 }
 

@@ -171,28 +171,36 @@ impl CommandOutput {
 }
 
 /// A machine: programs, files and links below one root directory.
+///
+/// No path leaves the root, through whatever links: one that would is [`Invalid`](crate::ErrorKind::Invalid), and nothing
+/// is read or changed out there.
 #[async_trait]
 pub trait Host: Send + Sync {
-    /// Runs a command that changes nothing, such as `git status`.
+    /// Runs a command that changes nothing, such as `git status`. Its environment is the host's allow-list and what the
+    /// command brings itself, and nothing else. It is ended, with all its children, on timeout and when the future is dropped.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) without the program, [`TimedOut`](crate::ErrorKind::TimedOut) after its
-    /// timeout. A code other than 0 is an output, not an error.
+    /// [`Invalid`](crate::ErrorKind::Invalid) with all its problems for a command that cannot be run,
+    /// [`NotFound`](crate::ErrorKind::NotFound) without the program or the directory,
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) after its timeout. A code other than 0 is an output, not an error. None
+    /// shows the environment.
     async fn query(&self, command: &Command) -> Result<CommandOutput, StepError>;
 
-    /// Runs a command that changes something. It is ended, with all its children, on timeout and on cancel.
+    /// Runs a command that changes something, as [`query`](Self::query) does. It is ended on cancel too, and not started
+    /// once that has come.
     ///
     /// # Errors
     /// As [`query`](Self::query), and [`Cancelled`](crate::ErrorKind::Cancelled).
     async fn run(&self, permit: &Permit, command: &Command) -> Result<CommandOutput, StepError>;
 
-    /// Reads a file of at most 8 MiB; none where there is no such file.
+    /// Reads a file of at most 8 MiB, links that stay below the root followed; none where there is no such file.
     ///
     /// # Errors
     /// Any kind where it cannot be read; a larger file is [`Invalid`](crate::ErrorKind::Invalid).
     async fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>, StepError>;
 
-    /// Replaces a file: written beside, fsynced, renamed over it, its directory fsynced. Parents are made.
+    /// Replaces a file or a link: written beside, fsynced, renamed over it, its directory fsynced. Parents are made. A reader
+    /// sees the old content or the new one whole.
     ///
     /// # Errors
     /// Any kind; the old file then stands whole.
@@ -211,10 +219,10 @@ pub trait Host: Send + Sync {
     /// Any kind where it cannot be read.
     async fn read_link(&self, path: &HostPath) -> Result<Option<String>, StepError>;
 
-    /// Points a link to `target`, atomically; the target is below the root too.
+    /// Points a link to `target`, atomically: at no moment is there none. The target is below the root too.
     ///
     /// # Errors
-    /// Any kind; the old link then stands.
+    /// Any kind, also where a file or a directory stands; the old link, file or directory then stands.
     async fn link(&self, permit: &Permit, path: &HostPath, target: &HostPath) -> Result<(), StepError>;
 
     /// The names in a directory, ordered; empty where there is none.

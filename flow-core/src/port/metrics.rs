@@ -24,11 +24,14 @@ pub struct Sample {
 }
 
 /// Counts what users get from each version of a service.
+///
+/// Within an epoch no counter ever falls, and the buckets add up to the requests. An implementor proves itself by
+/// `flow_testkit::metrics_conformance!`.
 #[async_trait]
 pub trait Metrics: Send + Sync {
     /// Reads the counters of `version` of `service`; none where nothing has been counted yet.
     ///
     /// # Errors
-    /// Any kind where the source cannot be read: that is a verdict of its own, never a pass.
+    /// Any kind where the source cannot be read or does not know `service`: that is a verdict of its own, never a pass.
     async fn sample(&self, service: &Name, version: &Name) -> Result<Option<Sample>, StepError>;
 }

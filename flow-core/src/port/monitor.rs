@@ -24,10 +24,12 @@ pub trait AlertRules: Send + Sync {
     /// Any kind where they cannot be read.
     async fn read(&self, name: &Name) -> Result<Option<RuleSet>, StepError>;
 
-    /// Checks and puts rules in force. Returns when the system is observed to use them.
+    /// Checks and puts rules in force, to the byte, in the place of those under the same name. Returns when the system is
+    /// observed to use them.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) with the position for rules that are not well-formed; the old ones then stand.
+    /// [`Invalid`](crate::ErrorKind::Invalid) with the position for rules that are not well-formed; any kind where they are
+    /// not in force. The old ones then stand.
     async fn apply(&self, permit: &Permit, rules: &RuleSet) -> Result<(), StepError>;
 
     /// Removes the rules under `name`; ones that are not there are done.
@@ -58,10 +60,13 @@ pub struct NotificationReceipt {
 /// Tells people.
 #[async_trait]
 pub trait Notifier: Send + Sync {
-    /// Sends a notification under the permit's idempotency key. Returns when the other side has taken it.
+    /// Sends a notification under the permit's idempotency key, by which the other side tells another attempt from another
+    /// message. Returns when the other side has taken it. Cancel ends the wait for its answer.
     ///
     /// # Errors
-    /// In doubt where no answer came.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) where nobody could be reached, so that nothing arrived;
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) where no answer came and it may have arrived;
+    /// [`Cancelled`](crate::ErrorKind::Cancelled); another kind where the other side refused it.
     async fn notify(
         &self,
         permit: &Permit,

@@ -27,12 +27,16 @@ pub struct ProbeReply {
 }
 
 /// Looks at a service as its users do.
+///
+/// An implementor proves itself by `flow_testkit::prober_conformance!`.
 #[async_trait]
 pub trait Prober: Send + Sync {
-    /// Makes the request.
+    /// Makes the request, once: nothing is tried again and no redirect is followed. Any status is a reply. No error shows the
+    /// query, which may hold a token.
     ///
     /// # Errors
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) when no connection came about, [`TimedOut`](crate::ErrorKind::TimedOut)
-    /// after the timeout. Any status is a reply.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a URL that is none, [`Unavailable`](crate::ErrorKind::Unavailable) when no connection
+    /// came about or it broke, [`TimedOut`](crate::ErrorKind::TimedOut) after the timeout, [`Failed`](crate::ErrorKind::Failed) for a
+    /// body that is too large.
     async fn get(&self, request: &ProbeRequest) -> Result<ProbeReply, StepError>;
 }

@@ -106,14 +106,20 @@ impl Health {
 }
 
 /// Starts, finds and stops the processes of a service.
+///
+/// Services do not see each other's instances: the same id under two services is two instances. An implementor proves
+/// itself by `flow_testkit::process_conformance!`.
 #[async_trait]
 pub trait ProcessManager: Send + Sync {
-    /// Starts an instance. Where one with this id and digest runs already, it is that one; one with this id and
-    /// another digest is refused. Returns when the process runs, not when it is healthy.
+    /// Starts an instance at an address that no other instance has. Where one with this id and digest runs already, it is
+    /// that one; one with this id and another digest is refused; what is left of one that has ended makes room. Returns
+    /// when the process runs, not when it is healthy. A refused launch leaves nothing behind.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for a bad specification, [`Conflict`](crate::ErrorKind::Conflict) for a taken
-    /// id or address, [`NotFound`](crate::ErrorKind::NotFound) without the program.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a bad specification, with every problem by its field's name,
+    /// [`Conflict`](crate::ErrorKind::Conflict) for a taken id or address, [`NotFound`](crate::ErrorKind::NotFound) without the
+    /// program. A process that ends at once is [`Failed`](crate::ErrorKind::Failed) where that is noticed, and otherwise soon
+    /// [`Gone`](Health::Gone).
     async fn launch(&self, permit: &Permit, spec: &LaunchSpec) -> Result<Instance, StepError>;
 
     /// The running instances of `service`, ordered by id, whoever started them under this manager.
@@ -122,23 +128,24 @@ pub trait ProcessManager: Send + Sync {
     /// Any kind where the process table cannot be read.
     async fn instances(&self, service: &Name) -> Result<Vec<Instance>, StepError>;
 
-    /// What `instance` of `service` was launched with, as long as it runs: what it takes to launch it again.
+    /// What `instance` of `service` was launched with, exactly, as long as it runs: what it takes to launch it again.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) without such an instance.
     async fn launched(&self, service: &Name, instance: &InstanceId) -> Result<LaunchSpec, StepError>;
 
-    /// Asks `instance` of `service` for its health, now.
+    /// Asks `instance` of `service` for its health, now. One that was never launched is [`Gone`](Health::Gone).
     ///
     /// # Errors
     /// Only where it could not be asked; a bad answer is a [`Health`].
     async fn health(&self, service: &Name, instance: &InstanceId) -> Result<Health, StepError>;
 
     /// Stops `instance` of `service`: asks it to end, and after `grace` makes it. Returns when it is observed gone;
-    /// one that is not there is done.
+    /// one that is not there is done. Cancelling the permit ends the wait: the instance may still be ending then, and
+    /// stopping it again finishes that.
     ///
     /// # Errors
-    /// Any kind where it still stands.
+    /// [`Cancelled`](crate::ErrorKind::Cancelled) where that ended the wait, any kind where it still stands.
     async fn stop(
         &self,
         permit: &Permit,

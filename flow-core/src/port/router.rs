@@ -121,26 +121,35 @@ impl Routing {
 pub type InFlight = BTreeMap<String, u64>;
 
 /// Sends a service's traffic to versions by weight.
+///
+/// An implementor proves itself by `flow_testkit::router_conformance!`.
 #[async_trait]
 pub trait Router: Send + Sync {
     /// The smallest step of a weight, in percent: 1 for a router that can do 1 %, 100 for one that can only switch.
     fn granularity(&self) -> u8;
 
-    /// The routing in force for `service`, as observed, not as commanded.
+    /// The routing in force for `service`, as observed, not as commanded; empty where nothing is routed.
     ///
     /// # Errors
-    /// Any kind where it cannot be observed.
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a service that this router does not serve, any kind where it cannot be
+    /// observed.
     async fn routing(&self, service: &Name) -> Result<Routing, StepError>;
 
     /// Puts `routing` in force for `service`, all at once. Returns when it is observed in force for new requests.
-    /// Requests under way are finished where they began. An empty routing takes the service out.
+    /// Requests under way are finished where they began. The same routing again changes nothing. An empty routing takes
+    /// the service out.
+    ///
+    /// Each version gets its share whether or not it answers: what fell to a version that is down may be tried at its other
+    /// addresses and never at another version, which would hide a bad release from its users' counters.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for weights that do not sum to 100, are finer than the granularity, or
-    /// have no address.
+    /// [`Invalid`](crate::ErrorKind::Invalid), with every problem at once, for weights that do not sum to 100, are finer than
+    /// the granularity or have no address, and for an address that is none or stands twice; [`NotFound`](crate::ErrorKind::NotFound)
+    /// for a service that this router does not serve. In each of these nothing was changed.
     async fn route(&self, permit: &Permit, service: &Name, routing: &Routing) -> Result<(), StepError>;
 
-    /// The requests under way for `service`, by address.
+    /// The requests under way for `service`, by address. One that is not there has none: every address where a request is
+    /// under way is, whether or not traffic still goes there.
     ///
     /// # Errors
     /// Any kind where they cannot be counted: an address that is not counted is not drained.

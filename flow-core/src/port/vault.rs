@@ -16,10 +16,11 @@ pub struct Sealed {
 /// Keeps captured state that may hold secrets out of the journal.
 #[async_trait]
 pub trait Vault: Send + Sync {
-    /// Keeps `content` durably, readable by this user alone. The same content kept twice is kept once.
+    /// Keeps `content` durably, readable by this user alone. The same content kept twice is kept once; where it was changed
+    /// or is gone, it is kept anew.
     ///
     /// # Errors
-    /// Any kind where it is not durable.
+    /// Any kind where it is not durable. None shows the content.
     async fn seal(&self, permit: &Permit, content: &[u8]) -> Result<Sealed, StepError>;
 
     /// Reads what was sealed, and checks that it is whole.

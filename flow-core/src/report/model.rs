@@ -7,8 +7,8 @@ use crate::journal::Record;
 use crate::name::{Actor, Digest, Name};
 use crate::plan::OnFailure;
 use crate::report::{
-    Anomaly, Decision, Declared, Failure, GateReport, Lessons, Notice, RollbackReport, StageReport,
-    Suggestion, build, language, markdown,
+    Anomaly, Decision, Declared, Failure, GateReport, Language, Lessons, Notice, RollbackReport, StageReport,
+    Suggestion, build, markdown,
 };
 
 /// The version of the shape of [`Document`]. It grows when a field changes its meaning or goes away; a new field alone
@@ -80,7 +80,20 @@ impl Report {
     /// The report for people, in English, as GitHub-flavoured Markdown. No text of the journal can break its form.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        markdown::render(&self.document, &language::English)
+        self.to_markdown_in(Language::English)
+    }
+
+    /// The report for people in `language`, in the same form and from the same data.
+    ///
+    /// ```
+    /// use flow_core::report::{Language, Report};
+    ///
+    /// let report = Report::of(Vec::new());
+    /// assert!(report.to_markdown_in(Language::Chinese).contains("## 1. 部署需求分析和环境准备：未执行"));
+    /// ```
+    #[must_use]
+    pub fn to_markdown_in(&self, language: Language) -> String {
+        markdown::render(&self.document, language.wording())
     }
 
     /// The report for programs: a [`Document`], which reads it back.

@@ -83,6 +83,14 @@ impl Expectation {
         format!("{scheme}://{host}{path}")
     }
 
+    /// The answer that is expected, in words.
+    pub(super) fn answer(&self) -> String {
+        match &self.contains {
+            Some(text) => format!("status {} with `{text}`", self.status),
+            None => format!("status {}", self.status),
+        }
+    }
+
     /// The parameters for a fingerprint: the whole URL as a digest.
     pub(super) fn definition(&self) -> Value {
         json!({

@@ -17,6 +17,7 @@ use crate::name;
 use crate::name::{Digest, Name};
 use crate::permit::Permit;
 use crate::plan::Coverage;
+use crate::policy::Proof;
 use crate::port::{DataCheck, MigrationScript, MigrationState, Migrator};
 use crate::receipt::{Evidence, MigrateFacts, Receipt};
 use crate::rollback::{Captured, Outcome, Reversibility, Rollback};
@@ -44,14 +45,18 @@ fn digests(scripts: &[MigrationScript]) -> impl Iterator<Item = Digest> {
 fn promise(state: &MigrationState) -> Preview {
     let preview =
         Preview::new().stable("applied", state.applied.clone()).stable("pending", versions(&state.pending));
-    digests(&state.pending).fold(preview, Preview::deploys)
+    digests(&state.pending).fold(preview, Preview::script)
 }
 
 /// Refuses scripts that the plan did not name: production asked for evidence of those, and of no others.
 fn as_planned(cx: &StepContext<Migrate>, pending: &[MigrationScript]) -> Result<(), StepError> {
     let Some(stage) = cx.plan().and_then(|plan| plan.stage(StageName::Migrate)) else { return Ok(()) };
-    let planned: BTreeSet<Digest> =
-        stage.items.iter().flat_map(|item| &item.preview.deploys).copied().collect();
+    let planned: BTreeSet<Digest> = stage
+        .items
+        .iter()
+        .flat_map(|item| item.preview.scripts.iter().chain(&item.preview.deploys))
+        .copied()
+        .collect();
     let stranger = |script: &&MigrationScript| {
         !planned.contains(&script.up) || script.down.is_some_and(|down| !planned.contains(&down))
     };
@@ -66,7 +71,7 @@ fn as_planned(cx: &StepContext<Migrate>, pending: &[MigrationScript]) -> Result<
 
 /// Checks the migration scripts and says which of them are pending.
 ///
-/// The digests of all pending scripts, up and down, are what the plan deploys: production asks for evidence for each.
+/// The digests of all pending scripts, up and down, are the plan's scripts: production asks that each has run before.
 pub struct CheckScripts {
     heading: Heading,
     migrator: Arc<dyn Migrator>,
@@ -230,6 +235,10 @@ impl Step<Migrate> for BackUp {
         vec![MigrateActivity::Backup]
     }
 
+    fn proves(&self) -> Vec<Proof> {
+        vec![Proof::BackupRestored]
+    }
+
     fn definition(&self) -> Value {
         json!({ "database": self.migrator.resource() })
     }
@@ -260,7 +269,7 @@ impl Step<Migrate> for BackUp {
             .value("backup", json!(proof.backup))
             .value("tables", json!(proof.tables));
         let facts = MigrateFacts { backup: Some(proof.backup), ..MigrateFacts::default() };
-        Ok(Receipt::new().observed(evidence).facts(facts))
+        Ok(Receipt::new().observed(evidence).facts(facts).proved(Proof::BackupRestored))
     }
 }
 
@@ -389,6 +398,10 @@ impl Step<Migrate> for ApplyMigrations {
         vec![MigrateActivity::Apply]
     }
 
+    fn proves(&self) -> Vec<Proof> {
+        vec![Proof::MigrationVerified]
+    }
+
     fn definition(&self) -> Value {
         json!({ "database": self.migrator.resource() })
     }
@@ -437,6 +450,6 @@ impl Step<Migrate> for ApplyMigrations {
             .value("checks", json!(checks))
             .value("ms", u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
         let facts = MigrateFacts { backup: None, applied, schema: Some(state.schema) };
-        Ok(Receipt::new().observed(evidence).facts(facts))
+        Ok(Receipt::new().observed(evidence).facts(facts).proved(Proof::MigrationVerified))
     }
 }

@@ -17,10 +17,13 @@ mod functions;
 mod migrate;
 mod monitoring;
 mod prepare;
+mod security;
 mod services;
 mod verify;
 
 pub use prepare::{ConfirmOrder, ConfirmRollbackPlan, ConfirmScope, InspectEnvironment};
+
+pub use security::{CheckSecurity, CommandCheck, StrangerCheck};
 
 pub use build::{BuildArtifacts, PushImage, VerifySource, WriteConfiguration};
 
@@ -38,4 +41,6 @@ pub use functions::{
 pub use monitoring::{ApplyAlertRules, TestNotification};
 
 pub use expectation::Expectation;
-pub use verify::{CheckFunctions, CheckJourney, HandOver, MeasurePerformance, WriteDocuments};
+pub use verify::{
+    CheckFunctions, CheckJourney, HandOver, MeasureFigures, MeasurePerformance, PageLoad, WriteDocuments,
+};

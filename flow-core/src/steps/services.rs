@@ -59,12 +59,12 @@ impl InstallDependencies {
     }
 }
 
-fn line(command: &Command) -> String {
+pub(super) fn line(command: &Command) -> String {
     std::iter::once(&command.program).chain(&command.args).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// The parameters for a fingerprint; the environment's values enter as one digest.
-fn definition(command: &Command) -> Value {
+pub(super) fn definition(command: &Command) -> Value {
     let names: Vec<&String> = command.env.keys().collect();
     json!({
         "program": command.program,
@@ -73,6 +73,14 @@ fn definition(command: &Command) -> Value {
         "timeout": command.timeout,
         "env": { "names": names, "values": Digest::of(json!(command.env).to_string().as_bytes()) },
     })
+}
+
+/// The digest under which a command must have run before it runs in production: all of it but the values of its
+/// environment, which differ from one environment to the next.
+fn script(command: &Command) -> Digest {
+    let Command { program, args, directory, env, .. } = command;
+    let names: Vec<&String> = env.keys().collect();
+    Digest::of(json!([program, args, directory, names]).to_string().as_bytes())
 }
 
 /// A command that did not end with 0 may have done half of its work.
@@ -148,7 +156,9 @@ impl Step<Services> for InstallDependencies {
             problems.check(!command.timeout.is_zero(), &format!("{field}.timeout"), "must be above 0");
         }
         problems.into_result()?;
-        Ok(Preview::new()
+        let scripts = commands.iter().filter_map(|(_, command)| *command).map(script);
+        Ok(scripts
+            .fold(Preview::new(), Preview::script)
             .change("dependencies", "as they are", format!("after `{}`", line(&self.install)))
             .unknown("which packages change: the command decides"))
     }

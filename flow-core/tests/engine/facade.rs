@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use flow_core::durable::{Durable, Journaled};
 use flow_core::journal::MemoryJournal;
-use flow_core::plan::{ApprovalError, Approvals, OnFailure, PlanProblem};
-use flow_core::policy::Violation;
+use flow_core::plan::{ApprovalError, Approvals, OnFailure, PlanProblem, Refusal};
+use flow_core::policy::{Proof, Violation};
 use flow_core::port::ProcessManager;
 use flow_core::stage::{Migrate, Monitoring, Services, ServicesActivity, StageName, Verify};
 use flow_core::strategy::BlueGreen;
@@ -228,12 +228,22 @@ async fn services_start_in_the_order_of_what_they_need_and_a_circle_is_refused()
     assert!(matches!(refused.problems.as_slice(), [PlanProblem::Cycle(_)]), "{:?}", problems(&refused));
 }
 
+/// Why approvals do not count.
+fn refusals(approved: Result<flow_core::plan::ApprovedPlan, Vec<ApprovalError>>) -> Vec<Refusal> {
+    let errors = approved.map(drop).unwrap_err();
+    let [ApprovalError::TooFew { given: 0, needed: 1, refused }] = errors.as_slice() else {
+        panic!("{errors:?}")
+    };
+    refused.iter().map(|refused| refused.reason.clone()).collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn production_asks_for_proof_by_digest_and_an_approval_by_somebody_else() {
+async fn a_strict_policy_asks_for_proof_by_digest_and_an_approval_by_somebody_else() {
     let bench = Bench::new();
     let mut setting = bench.setting(name!("1.0.0"));
-    setting.environment = Environment::Production;
-    setting.policy = flow_core::policy::Policy::standard(Environment::Production);
+    setting.policy.proved_in = Some(Environment::Testing);
+    setting.policy.tests = Proof::TESTS.into();
+    setting.policy.approvals = 1;
     let workflow = bench.workflow();
     let refused = workflow.plan(&setting).await.unwrap_err();
     let violation = |problem: &PlanProblem| {
@@ -243,17 +253,22 @@ async fn production_asks_for_proof_by_digest_and_an_approval_by_somebody_else() 
     let digest = flow_core::Digest::of(b"1.0.0");
     setting.artifacts = vec![digest];
     let refused = workflow.plan(&setting).await.unwrap_err();
-    let unproved = PlanProblem::Violation(Violation::NotProved { digest, environment: Environment::Staging });
+    let unproved = PlanProblem::Violation(Violation::NotProved { digest, environment: Environment::Testing });
     assert_eq!(refused.problems, [unproved]);
-    let staging = bench.setting(name!("1.0.0"));
-    let plan = approved(&workflow, &staging).await;
-    workflow.run(plan, &*durable(&MemoryJournal::on(staging.clock.clone()))).await.unwrap();
+    let mut testing = bench.setting(name!("1.0.0"));
+    testing.environment = Environment::Testing;
+    let plan = approved(&workflow, &testing).await;
+    workflow.run(plan, &*durable(&MemoryJournal::on(testing.clock.clone()))).await.unwrap();
     let later = setting.clock.now() + jiff::Span::new().hours(1);
     let proposed = workflow.plan(&setting).await.unwrap();
     let hash = proposed.hash;
     let own = Approvals::none().by(Actor::new("ann").unwrap(), hash, later);
-    assert!(proposed.clone().approve(&own).is_err(), "nobody approves their own run");
-    let other = Approvals::none().by(Actor::new("bob").unwrap(), flow_core::Digest::of(b""), later);
-    assert!(proposed.clone().approve(&other).is_err(), "an approval is for one plan");
+    assert_eq!(refusals(proposed.clone().approve(&own)), [Refusal::OwnRun]);
+    let plan = flow_core::Digest::of(b"");
+    let other = Approvals::none().by(Actor::new("bob").unwrap(), plan, later);
+    assert_eq!(refusals(proposed.clone().approve(&other)), [Refusal::AnotherPlan { plan }]);
+    let at = setting.clock.now();
+    let late = Approvals::none().by(Actor::new("bob").unwrap(), hash, at);
+    assert_eq!(refusals(proposed.clone().approve(&late)), [Refusal::Expired { at }]);
     proposed.approve(&Approvals::none().by(Actor::new("bob").unwrap(), hash, later)).unwrap();
 }

@@ -118,6 +118,19 @@ async fn the_journal_of_the_worked_trace_is_still_read_and_still_written() {
     );
 }
 
+/// Written before plans had a policy, and receipts proofs.
+#[test]
+fn a_journal_without_a_policy_is_still_read() {
+    let path = path().with_file_name("format-1-without-policy.jsonl");
+    let old: Vec<RawRecord> = std::fs::read_to_string(path).unwrap().lines().map(parse).collect();
+    let records = journal::read(&old).unwrap();
+    let state = State::replay(records.iter().map(|record| &record.entry)).unwrap();
+    let running = state.running().unwrap();
+    assert_eq!((running.mode, &running.plan.policy), (Mode::RolledBack, &None));
+    assert!(running.plan.items().all(|(_, item)| item.proves.is_empty()));
+    assert_eq!(running.plan.verify(), Ok(()), "its hash is the one that it was approved under");
+}
+
 #[test]
 fn an_edit_a_move_a_cut_in_the_middle_and_a_newer_format_are_refused() {
     let golden: Vec<RawRecord> = std::fs::read_to_string(path()).unwrap().lines().map(parse).collect();

@@ -24,6 +24,8 @@ fn item(
         reversibility,
         deadline: Duration::from_secs(60),
         resources: Vec::new(),
+        proves: Vec::new(),
+        measures: Vec::new(),
         definition: serde_json::Value::Null,
         preview: Preview::new(),
     }
@@ -63,6 +65,7 @@ pub(crate) fn plan(irreversible: bool) -> Plan {
         on_failure: OnFailure::RollBack,
         keep_warm: Duration::ZERO,
         approvals: 0,
+        policy: None,
         stages: stages.to_vec(),
         fingerprint: Digest::of(b""),
         hash: Digest::of(b""),

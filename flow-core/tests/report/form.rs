@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use flow_core::journal::{Entry, Record};
-use flow_core::report::{Document, Report, Status};
+use flow_core::report::{Document, Language, Report, Status};
 use flow_core::stage::StageName;
 use proptest::prelude::*;
 
@@ -25,6 +25,7 @@ fn records() -> impl Iterator<Item = (&'static str, Vec<Record>)> {
     ALL.iter().map(|(name, run)| (*name, run(&plainly).records()))
 }
 
+/// Every language has the same form, line by line, and none can be broken.
 fn check(report: &Report) {
     let document = report.document();
     let stages: Vec<StageName> = document.stages.iter().map(|stage| stage.stage).collect();
@@ -37,7 +38,11 @@ fn check(report: &Report) {
     let read: Document = serde_json::from_str(&text).unwrap();
     assert_eq!(read, *document, "the JSON form reads back");
     let markdown = report.to_markdown();
-    well_formed(&markdown);
+    for language in Language::ALL {
+        let translated = report.to_markdown_in(language);
+        well_formed(&translated);
+        assert_eq!(shape(&translated), shape(&markdown), "{language}: another form\n{translated}");
+    }
     for row in document.stages.iter().flat_map(|stage| &stage.activities) {
         let line = format!("| {}", row.activity.activity);
         assert!(markdown.lines().any(|shown| shown.starts_with(&line)), "{line} is missing");
@@ -57,7 +62,7 @@ fn cells(line: &str) -> usize {
 
 /// What a line is in the structure of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Line {
+pub(crate) enum Line {
     Blank,
     Heading(usize),
     Cells(usize),
@@ -66,7 +71,7 @@ enum Line {
     Text,
 }
 
-fn shape(markdown: &str) -> Vec<Line> {
+pub(crate) fn shape(markdown: &str) -> Vec<Line> {
     let line = |line: &str| match line {
         "" => Line::Blank,
         line if line.starts_with('#') => Line::Heading(line.chars().take_while(|char| *char == '#').count()),
@@ -116,11 +121,14 @@ fn texts_of_the_journal_change_nothing_but_the_text() {
         let story = run(&hostile);
         let report = story.report();
         check(&report);
-        let (hostile, plain) = (report.to_markdown(), run(&plainly).report().to_markdown());
-        assert_eq!(shape(&hostile), shape(&plain), "{name}");
-        assert!(!hostile.lines().any(|line| line.trim_start_matches('#').trim() == "Forged"), "{name}");
         let text = story.entries.iter().any(|entry| matches!(entry, Entry::Attempted { .. }));
-        assert!(!text || hostile.contains(r"&lt;script&gt;alert(1)&lt;/script&gt;"), "{name} shows the text");
+        for language in Language::ALL {
+            let hostile = report.to_markdown_in(language);
+            let plain = run(&plainly).report().to_markdown_in(language);
+            assert_eq!(shape(&hostile), shape(&plain), "{name}.{language}");
+            assert!(!hostile.lines().any(|line| line.trim_start_matches('#').trim() == "Forged"), "{name}");
+            assert!(!text || hostile.contains(r"&lt;script&gt;alert(1)&lt;/script&gt;"), "{name}.{language}");
+        }
     }
 }
 
@@ -130,10 +138,9 @@ fn what_was_captured_for_undo_never_shows() {
         let captured = records.iter().any(|record| format!("{:?}", record.entry).contains(SECRET));
         assert!(captured || matches!(name, "empty" | "started"), "{name} captures nothing");
         let report = Report::of(records);
-        assert!(
-            !report.to_markdown().contains(SECRET) && !report.to_json().to_string().contains(SECRET),
-            "{name}"
-        );
+        let pages = Language::ALL.map(|language| report.to_markdown_in(language));
+        assert!(pages.iter().all(|page| !page.contains(SECRET)), "{name}");
+        assert!(!report.to_json().to_string().contains(SECRET), "{name}");
     }
 }
 

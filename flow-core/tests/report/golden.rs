@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use flow_core::report::Language;
+
 use crate::runs::{ALL, plainly};
 
 fn compare(file: &str, actual: &str) -> Result<(), String> {
@@ -25,7 +27,11 @@ fn every_report_reads_as_the_one_that_was_looked_through() {
     let results = ALL.iter().flat_map(|(name, run)| {
         let report = run(&plainly).report();
         let json = serde_json::to_string_pretty(&report.to_json()).unwrap() + "\n";
-        [compare(&format!("{name}.md"), &report.to_markdown()), compare(&format!("{name}.json"), &json)]
+        [
+            compare(&format!("{name}.md"), &report.to_markdown()),
+            compare(&format!("{name}.zh.md"), &report.to_markdown_in(Language::Chinese)),
+            compare(&format!("{name}.json"), &json),
+        ]
     });
     let wrong: Vec<String> = results.filter_map(Result::err).collect();
     assert!(wrong.is_empty(), "set FLOW_BLESS=1 to accept:\n{}", wrong.join("\n"));

@@ -29,6 +29,8 @@ pub(crate) fn item(
         reversibility,
         deadline: Duration::from_mins(10),
         resources: Vec::new(),
+        proves: Vec::new(),
+        measures: Vec::new(),
         definition: serde_json::Value::Null,
         preview: Preview::new(),
     }
@@ -135,6 +137,7 @@ pub(crate) fn shop(say: &dyn Fn(&str) -> String) -> Plan {
         on_failure: OnFailure::RollBack,
         keep_warm: Duration::from_mins(10),
         approvals: 1,
+        policy: None,
         stages,
         fingerprint: unknown,
         hash: unknown,

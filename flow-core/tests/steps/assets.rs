@@ -95,7 +95,7 @@ async fn an_upload_takes_the_directory_of_a_built_artefact() {
     let artifact = |path: &str| Artifact { digest: Digest::of(b"site"), path: PathBuf::from(path) };
     let built = |path: &str| {
         let artifacts = [(name!("site"), artifact(path))].into();
-        Receipt::<Build>::new().facts(BuildFacts { commit: None, artifacts })
+        Receipt::<Build>::new().facts(BuildFacts { artifacts, ..BuildFacts::default() })
     };
     let cx = context::<Assets>().after(name!("build"), &built("/dist")).unwrap();
     assert_eq!(run(&step, &cx).await.unwrap().facts.changed, ["app.js", "index.html"]);

@@ -9,6 +9,7 @@ mod faults;
 mod functions;
 mod migrate;
 mod monitoring;
+mod policy;
 mod prepare;
 mod services;
 mod verify;

@@ -30,12 +30,12 @@ fn versions(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn pending_scripts_are_what_the_plan_deploys_up_and_down() {
+async fn pending_scripts_are_what_the_plan_runs_up_and_down() {
     let world = database();
     let step = CheckScripts::new(port(&world));
     let preview = step.preview(&context()).await.unwrap();
     let (two, three) = (script("2"), script("3"));
-    assert_eq!(preview.deploys, [two.up, two.down.unwrap(), three.up, three.down.unwrap()]);
+    assert_eq!(preview.scripts, [two.up, two.down.unwrap(), three.up, three.down.unwrap()]);
     assert_eq!(preview.stable["applied"], json!(["1"]));
     assert_eq!(preview.stable["pending"], json!(["2", "3"]));
     let receipt = obeys(&world, &step, &context()).await;

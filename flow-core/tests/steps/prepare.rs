@@ -56,7 +56,7 @@ async fn the_rollback_plan_lists_every_way_back_and_the_point_of_no_return() {
     let observed = &receipt.evidence[0].observed;
     assert_eq!(observed["point_of_no_return"], json!("Migrate/apply-migrations"));
     assert!(observed["on_failure"].as_str().unwrap().contains("until somebody decides"));
-    assert_eq!(observed["steps"][11]["way_back"], json!("irreversible: drops a table"));
+    assert_eq!(observed["steps"][12]["way_back"], json!("irreversible: drops a table"));
 }
 
 #[tokio::test]

@@ -183,7 +183,11 @@ async fn the_change_record_tells_what_was_deployed_and_seen() {
     world.state().documents.insert(name!("change.md"), b"an older record".to_vec());
     let artifact = Artifact { digest: Digest::of(b"web"), path: "/releases/1".into() };
     let build = Receipt::<Build>::new().evidence(BuildActivity::BuildScripts, "built\nin two lines").facts(
-        BuildFacts { commit: Some("c0ffee".to_owned()), artifacts: [(name!("web"), artifact)].into() },
+        BuildFacts {
+            commit: Some("c0ffee".to_owned()),
+            artifacts: [(name!("web"), artifact)].into(),
+            ..BuildFacts::default()
+        },
     );
     let migrate = Receipt::<Migrate>::new().facts(MigrateFacts {
         applied: vec!["2".to_owned()],

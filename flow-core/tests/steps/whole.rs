@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flow_core::durable::Journaled;
+use flow_core::gate::StandardGate;
 use flow_core::journal::MemoryJournal;
 use flow_core::plan::{Approvals, Plan};
-use flow_core::port::{Command, ProbeRequest, Prober, Router, RuleSet};
-use flow_core::stage::{MonitoringActivity, Services};
+use flow_core::port::{Command, Gauge, ProbeRequest, Prober, Router, RuleSet, SecurityAspect, SecurityCheck};
+use flow_core::stage::{MonitoringActivity, Prepare, Services, Verify};
 use flow_core::steps::{
-    ApplyAlertRules, BuildArtifacts, CheckFunctions, CheckJourney, ConfirmOrder, ConfirmRollbackPlan,
-    ConfirmScope, Expectation, FunctionCode, FunctionRelease, FunctionTest, HandOver, InspectEnvironment,
-    InstallDependencies, MeasurePerformance, PushImage, SiteFiles, TestNotification, VerifySource,
-    WriteConfiguration, WriteDocuments, function, migrations, site,
+    ApplyAlertRules, BuildArtifacts, CheckFunctions, CheckJourney, CheckSecurity, ConfirmOrder,
+    ConfirmRollbackPlan, ConfirmScope, Expectation, FunctionCode, FunctionRelease, FunctionTest, HandOver,
+    InspectEnvironment, InstallDependencies, MeasureFigures, MeasurePerformance, PushImage, SiteFiles,
+    TestNotification, VerifySource, WriteConfiguration, WriteDocuments, function, migrations, site,
 };
 use flow_core::strategy::BlueGreen;
 use flow_core::{
@@ -21,9 +22,17 @@ use flow_core::{
 use flow_testkit::fake::{FakeFleet, MemoryEvidence, MemoryVault, VirtualClock};
 use serde_json::json;
 
-use crate::world::{SITE, World, script};
+use crate::world::{Dial, Guard, SITE, World, script};
 
 pub(crate) const APP: &str = "https://app.test/";
+
+/// What the dials show on a good day, and what only they measure.
+pub(crate) const DIALS: [(StandardGate, f64); 4] = [
+    (StandardGate::Downtime, 0.0),
+    (StandardGate::PageLoad, 800.0),
+    (StandardGate::DatabaseQuery, 12.0),
+    (StandardGate::ResourceUse, 41.5),
+];
 
 /// A shop with two services, a database, a site and a function.
 pub(crate) struct Shop {
@@ -32,7 +41,7 @@ pub(crate) struct Shop {
     /// Where the site's files come from, if not from the build.
     pub(crate) files: Option<SiteFiles>,
     vault: MemoryVault,
-    evidence: MemoryEvidence,
+    pub(crate) evidence: MemoryEvidence,
 }
 
 fn ann() -> Actor {
@@ -53,6 +62,46 @@ impl Shop {
         shop
     }
 
+    /// Another world, such as another environment of the same shop: only what runs proved is shared.
+    pub(crate) fn beside(&self) -> Self {
+        Self { evidence: self.evidence.clone(), ..Self::new() }
+    }
+
+    /// The security checks of these aspects.
+    pub(crate) fn checks(&self, aspects: &[SecurityAspect]) -> CheckSecurity {
+        let guard = |aspect: &SecurityAspect| Arc::new(Guard(self.world.clone(), *aspect));
+        CheckSecurity::new(aspects.iter().map(guard).map(|guard| guard as Arc<dyn SecurityCheck>))
+    }
+
+    /// Stage 1 with the security checks of these aspects.
+    pub(crate) fn prepared(&self, aspects: &[SecurityAspect]) -> Work<Prepare> {
+        let (world, fleet) = (Arc::new(self.world.clone()), Arc::new(self.fleet.clone()));
+        let inspect = InspectEnvironment::new()
+            .processes(name!("web"), fleet.clone())
+            .traffic(name!("web"), fleet)
+            .database(world.clone())
+            .probe(name!("app"), world, Expectation::of(APP).containing("welcome"));
+        Work::step(ConfirmScope::new())
+            .then(inspect)
+            .then(self.checks(aspects))
+            .then(ConfirmOrder::new())
+            .then(ConfirmRollbackPlan::new("call 555"))
+    }
+
+    /// Stage 8 with a dial for each of these figures.
+    pub(crate) fn verified(&self, gates: &[StandardGate]) -> Work<Verify> {
+        let world = Arc::new(self.world.clone());
+        let app = || Expectation::of(APP).containing("welcome");
+        let dial = |gate: &StandardGate| Arc::new(Dial(self.world.clone(), *gate)) as Arc<dyn Gauge>;
+        let checked = Work::step(CheckFunctions::new(world.clone(), [app()]))
+            .then(MeasurePerformance::new(world.clone(), app()))
+            .then(MeasureFigures::new(gates.iter().map(dial)));
+        checked
+            .then(CheckJourney::new(world.clone(), [app()]))
+            .then(WriteDocuments::new(world.clone(), name!("change.md")))
+            .then(HandOver::new(world, "Watch the queue."))
+    }
+
     /// Makes `version` the release that a build gives, with as many migrations.
     pub(crate) fn release(&self, version: &str, migrations: u32) {
         let content = |name: &str| format!("{name} {version}").into_bytes();
@@ -63,6 +112,7 @@ impl Shop {
         let built = format!("/releases/{}", Digest::of(&content("site")).hex());
         state.directories.insert(built.into(), [("index.html".to_owned(), content("page"))].into());
         state.answers.insert(Digest::of(&content("resize")), json!(version));
+        state.figures = DIALS.into();
         state.scripts = (1..=migrations).map(|number| script(&number.to_string())).collect();
         drop(state);
         self.world.page(APP, 200, "welcome", 5);
@@ -78,12 +128,6 @@ impl Shop {
 
     pub(crate) fn workflow(&self, release: &Name) -> Workflow {
         let (world, fleet) = (Arc::new(self.world.clone()), Arc::new(self.fleet.clone()));
-        let app = || Expectation::of(APP).containing("welcome");
-        let inspect = InspectEnvironment::new()
-            .processes(name!("web"), fleet.clone())
-            .traffic(name!("web"), fleet.clone())
-            .database(world.clone())
-            .probe(name!("app"), world.clone(), app());
         let files = self.files.clone().unwrap_or(SiteFiles::Artifact(name!("site")));
         let resize = FunctionRelease {
             name: name!("resize"),
@@ -94,10 +138,7 @@ impl Shop {
         };
         let rules = RuleSet { name: name!("shop"), rules: format!("groups: [{release}]") };
         Workflow {
-            prepare: Work::step(ConfirmScope::new())
-                .then(inspect)
-                .then(ConfirmOrder::new())
-                .then(ConfirmRollbackPlan::new("call 555")),
+            prepare: self.prepared(&[SecurityAspect::Configuration, SecurityAspect::Permissions]),
             build: Work::step(VerifySource::new(world.clone(), "v{release}"))
                 .then(BuildArtifacts::new(world.clone(), world.clone(), "v{release}"))
                 .then(WriteConfiguration::new(world.clone(), name!("shop.toml"), format!("v = {release}")))
@@ -119,11 +160,7 @@ impl Shop {
                 .by(ann())
                 .without(MonitoringActivity::Dashboards, "none yet")
                 .by(ann()),
-            verify: Work::step(CheckFunctions::new(world.clone(), [app()]))
-                .then(MeasurePerformance::new(world.clone(), app()))
-                .then(CheckJourney::new(world.clone(), [app()]))
-                .then(WriteDocuments::new(world.clone(), name!("change.md")))
-                .then(HandOver::new(world, "Watch the queue.")),
+            verify: self.verified(&DIALS.map(|(gate, _)| gate)),
         }
     }
 
@@ -149,11 +186,11 @@ impl Shop {
         workflow.run(approved, &journal).await
     }
 
-    async fn weights(&self) -> Weights {
+    pub(crate) async fn weights(&self) -> Weights {
         self.fleet.routing(&name!("web")).await.unwrap().weights().unwrap()
     }
 
-    async fn page(&self) -> String {
+    pub(crate) async fn page(&self) -> String {
         let url = format!("{SITE}/index.html");
         let reply = self.world.get(&ProbeRequest { url, timeout: Duration::from_secs(1) }).await.unwrap();
         String::from_utf8(reply.body).unwrap()

@@ -5,8 +5,20 @@
 //! outside. Every suite is itself proved: [`broken_implementations!`](crate::broken_implementations) pairs each promise with
 //! an implementation that breaks it, and demands that the promise's test fails.
 
+pub mod configuration;
+pub mod evidence;
 pub mod journal;
+pub mod metrics;
+pub mod prober;
+pub mod process;
+pub mod router;
+pub mod notifier;
+pub mod rules;
+pub mod vault;
 
+mod failure;
 mod promise;
+mod refusal;
 
+pub use failure::Failure;
 pub use promise::{Checked, breaks};

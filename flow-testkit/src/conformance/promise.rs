@@ -2,7 +2,7 @@ use std::future::Future;
 
 /// What a promise's check gives: it fails by panicking where the promise is broken, by an error where the thing under test
 /// refused what it may not refuse.
-pub type Checked = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+pub type Checked<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Holds where `check` does not: the implementation that it was given breaks the promise, and the suite has noticed.
 ///

@@ -1,29 +1,106 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use flow_core::port::{EvidenceStore, RunEvidence};
-use flow_core::{Digest, Environment, Name, Permit, StepError};
+use flow_core::{Digest, Environment, ErrorKind, Name, Permit, Problems, StepError};
+
+use crate::ledger::{Change, Ledger};
 
 /// An evidence store in memory.
+///
+/// It gives expired evidence as well: whether evidence can still be relied on is for its reader to say.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryEvidence(Arc<Mutex<Vec<RunEvidence>>>);
+pub struct MemoryEvidence {
+    ledger: Ledger,
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    kept: Vec<RunEvidence>,
+    damaged: bool,
+}
 
 impl MemoryEvidence {
-    /// Everything that was recorded, oldest first.
+    /// An empty store that writes into `ledger`.
+    #[must_use]
+    pub fn in_ledger(ledger: &Ledger) -> Self {
+        Self { ledger: ledger.clone(), shelf: Arc::default() }
+    }
+
+    /// What it was asked.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Everything that was recorded, in the order that it was recorded in.
     #[must_use]
     pub fn all(&self) -> Vec<RunEvidence> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shelf().kept.clone()
+    }
+
+    /// Makes what is kept unreadable until it is [mended](Self::mend): it is neither found nor taken for absent.
+    pub fn damage(&self) {
+        self.shelf().damaged = true;
+    }
+
+    /// Makes what is kept readable again.
+    pub fn mend(&self) {
+        self.shelf().damaged = false;
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    fn readable(&self) -> Result<(), StepError> {
+        if self.damaged {
+            return Err(StepError::new(ErrorKind::Conflict, "the evidence is damaged"));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, evidence: &RunEvidence) -> Result<(), StepError> {
+        self.readable()?;
+        let of_run = |kept: &&RunEvidence| {
+            kept.run == evidence.run
+                && kept.application == evidence.application
+                && kept.environment == evidence.environment
+        };
+        match self.kept.iter().find(of_run) {
+            None => self.kept.push(evidence.clone()),
+            Some(kept) if kept.release == evidence.release && kept.digests == evidence.digests => {}
+            Some(kept) => {
+                return Err(StepError::new(ErrorKind::Conflict, "the run has recorded other evidence")
+                    .fact("run", &kept.run)
+                    .fact("release", &kept.release));
+            }
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl EvidenceStore for MemoryEvidence {
-    async fn record(&self, _permit: &Permit, evidence: &RunEvidence) -> Result<(), StepError> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.contains(evidence) {
-            kept.push(evidence.clone());
-        }
-        Ok(())
+    async fn record(&self, permit: &Permit, evidence: &RunEvidence) -> Result<(), StepError> {
+        let mut problems = Problems::default();
+        problems.check(
+            !evidence.digests.is_empty(),
+            "digests",
+            "must name at least one, or nothing is proved",
+        );
+        problems.check(evidence.recorded < evidence.expires, "expires", "must be later than `recorded`");
+        let refused = problems.into_result();
+        let change = Change::new("evidence.record", &evidence.run, permit);
+        self.ledger
+            .change(change, || {
+                refused.clone()?;
+                self.shelf().record(evidence)
+            })
+            .await
     }
 
     async fn find(
@@ -32,12 +109,19 @@ impl EvidenceStore for MemoryEvidence {
         environment: Environment,
         digest: &Digest,
     ) -> Result<Vec<RunEvidence>, StepError> {
-        let mut found = self.all();
-        found.retain(|evidence| {
-            evidence.application == *application
-                && evidence.environment == environment
-                && evidence.digests.contains(digest)
-        });
-        Ok(found)
+        self.ledger
+            .read("evidence.find", application, || {
+                let shelf = self.shelf();
+                shelf.readable()?;
+                let wanted = |kept: &&RunEvidence| {
+                    kept.application == *application
+                        && kept.environment == environment
+                        && kept.digests.contains(digest)
+                };
+                let mut found: Vec<RunEvidence> = shelf.kept.iter().filter(wanted).cloned().collect();
+                found.sort_by(|left, right| (left.recorded, &left.run).cmp(&(right.recorded, &right.run)));
+                Ok(found)
+            })
+            .await
     }
 }

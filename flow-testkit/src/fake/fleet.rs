@@ -1,159 +1,137 @@
-use std::collections::{BTreeMap, BTreeSet};
+//! A process manager and a router in one: one world that both see.
+
+mod history;
+mod instances;
+mod life;
+mod processes;
+mod router;
+mod routing;
+mod share;
+mod state;
+mod trouble;
+mod users;
+
+pub use history::Moment;
+pub use instances::{FleetInstances, Trouble};
+pub use router::FleetRouter;
+pub(super) use share::Share;
+pub use users::{Answered, UnderWay};
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use flow_core::port::{Health, InFlight, Instance, InstanceId, LaunchSpec, ProcessManager, Router, Routing};
-use flow_core::{ErrorKind, Name, Permit, StepError};
+use flow_core::Name;
+use tokio::time::Instant;
 
-/// A process manager and a router in one, in memory: one world that both see.
+use crate::ledger::Ledger;
+use state::State;
+use trouble::{Kind, Trouble as Arranged};
+
+/// A process manager and a router in memory: one world that both see.
 ///
-/// Stricter than production: traffic to an address where nothing listens is refused, and so is stopping an instance that
-/// still gets traffic.
+/// What goes wrong in it is arranged beforehand and happens in tokio's time, so that under
+/// `#[tokio::test(start_paused = true)]` minutes pass in no time. Whatever only a wrong caller does is refused as a
+/// [conflict](flow_core::ErrorKind::Conflict) and noted among the [refusals](Ledger::refusals): traffic to an address where nothing
+/// listens, to an instance of another version or to one whose health nobody has asked and seen good; stopping what still gets
+/// traffic; launching what runs already under another key of the same run.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use flow_core::port::{Health, HealthCheck, LaunchSpec, ProcessManager};
+/// use flow_core::{Digest, name};
+/// use flow_testkit::fake::FakeFleet;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), flow_core::StepError> {
+/// let fleet = FakeFleet::new();
+/// fleet.instances_of("web").fail_health("1.1.0").after(Duration::from_secs(30));
+/// let spec = LaunchSpec {
+///     service: name!("web"),
+///     instance: name!("web-1"),
+///     version: name!("1.1.0"),
+///     digest: Digest::of(b"web"),
+///     program: "/bin/web".into(),
+///     args: Vec::new(),
+///     env: Default::default(),
+///     directory: "/srv".into(),
+///     health: HealthCheck { path: "/health".to_owned(), timeout: Duration::from_secs(1) },
+/// };
+/// fleet.launch(&flow_testkit::permit(), &spec).await?;
+/// assert_eq!(fleet.health(&spec.service, &spec.instance).await?, Health::Healthy);
+/// tokio::time::sleep(Duration::from_secs(30)).await;
+/// assert!(!fleet.health(&spec.service, &spec.instance).await?.is_healthy());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
-pub struct FakeFleet(Arc<Mutex<State>>);
-
-#[derive(Debug, Default)]
-struct State {
-    running: BTreeMap<(Name, InstanceId), (LaunchSpec, Instance)>,
-    routing: BTreeMap<Name, Routing>,
-    sick: BTreeSet<Name>,
-    next_port: u16,
-    changes: Vec<String>,
+pub struct FakeFleet {
+    ledger: Ledger,
+    state: Arc<Mutex<State>>,
 }
 
 impl FakeFleet {
-    /// An empty world.
+    /// An empty world with a ledger of its own.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes every instance of `version` answer its health badly from now on.
+    /// An empty world that writes into `ledger`.
+    #[must_use]
+    pub fn in_ledger(ledger: &Ledger) -> Self {
+        Self { ledger: ledger.clone(), state: Arc::default() }
+    }
+
+    /// The same world behind a router that takes weights in steps of `percent`; 1 unless told otherwise.
+    #[must_use]
+    pub fn with_granularity(self, percent: u8) -> Self {
+        self.state().granularity = percent.clamp(1, 100);
+        self
+    }
+
+    /// What it was asked.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The instances of `service`: to look at them, and to arrange what happens to them.
+    #[must_use]
+    pub fn instances_of(&self, service: &str) -> FleetInstances {
+        FleetInstances::new(self, service)
+    }
+
+    /// The traffic of `service`: to look at it, and to be one of its users.
+    #[must_use]
+    pub fn router_of(&self, service: &str) -> FleetRouter {
+        FleetRouter::new(self, service)
+    }
+
+    /// Makes every instance of `version` answer its health badly from now on, whatever its service.
     pub fn sicken(&self, version: &Name) {
-        self.state().sick.insert(version.clone());
+        self.state().troubles.push(Arranged::new(None, version.as_str(), Kind::Unhealthy));
     }
 
     /// The versions that run for `service`, one entry an instance, ordered by id.
     #[must_use]
     pub fn running(&self, service: &Name) -> Vec<Name> {
         let state = self.state();
-        let of_service = state.running.iter().filter(|((name, _), _)| name == service);
-        of_service.map(|(_, (_, instance))| instance.version.clone()).collect()
+        state.running(service.as_str(), Instant::now()).map(|life| life.instance.version.clone()).collect()
     }
 
-    /// Everything that was changed, in order.
+    /// Everything that was changed, in order, in words: `launch web-1`, `route web to 1.1.0 100 %`, `stop web-1`.
     #[must_use]
     pub fn changes(&self) -> Vec<String> {
-        self.state().changes.clone()
+        self.history().into_iter().map(|moment| moment.change).collect()
+    }
+
+    /// Every change with what stood after it, in order.
+    #[must_use]
+    pub fn history(&self) -> Vec<Moment> {
+        self.state().moments.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl ProcessManager for FakeFleet {
-    async fn launch(&self, _permit: &Permit, spec: &LaunchSpec) -> Result<Instance, StepError> {
-        let mut state = self.state();
-        let key = (spec.service.clone(), spec.instance.clone());
-        if let Some((_, instance)) = state.running.get(&key) {
-            let same = instance.digest == spec.digest;
-            let taken = || {
-                StepError::new(ErrorKind::Conflict, "the id runs another digest").fact("id", &spec.instance)
-            };
-            return if same { Ok(instance.clone()) } else { Err(taken()) };
-        }
-        state.next_port += 1;
-        let instance = Instance {
-            id: spec.instance.clone(),
-            version: spec.version.clone(),
-            digest: spec.digest,
-            address: format!("127.0.0.1:{}", 20_000 + u32::from(state.next_port)),
-            pid: Some(u32::from(state.next_port)),
-        };
-        state.changes.push(format!("launch {}", spec.instance));
-        state.running.insert(key, (spec.clone(), instance.clone()));
-        Ok(instance)
-    }
-
-    async fn instances(&self, service: &Name) -> Result<Vec<Instance>, StepError> {
-        let state = self.state();
-        let of_service = state.running.iter().filter(|((name, _), _)| name == service);
-        Ok(of_service.map(|(_, (_, instance))| instance.clone()).collect())
-    }
-
-    async fn launched(&self, service: &Name, instance: &InstanceId) -> Result<LaunchSpec, StepError> {
-        let state = self.state();
-        let launched = state.running.get(&(service.clone(), instance.clone())).map(|(spec, _)| spec.clone());
-        launched.ok_or_else(|| StepError::new(ErrorKind::NotFound, "no such instance").fact("id", instance))
-    }
-
-    async fn health(&self, service: &Name, instance: &InstanceId) -> Result<Health, StepError> {
-        let state = self.state();
-        Ok(match state.running.get(&(service.clone(), instance.clone())) {
-            None => Health::Gone,
-            Some((_, instance)) if state.sick.contains(&instance.version) => {
-                Health::Unhealthy { reason: "status 500".to_owned() }
-            }
-            Some(_) => Health::Healthy,
-        })
-    }
-
-    async fn stop(
-        &self,
-        _permit: &Permit,
-        service: &Name,
-        instance: &InstanceId,
-        _grace: Duration,
-    ) -> Result<(), StepError> {
-        let mut state = self.state();
-        let key = (service.clone(), instance.clone());
-        let Some((_, found)) = state.running.get(&key) else { return Ok(()) };
-        let routes = state.routing.get(service).map(|routing| routing.0.values()).into_iter().flatten();
-        if routes.into_iter().any(|route| route.weight > 0 && route.addresses.contains(&found.address)) {
-            return Err(
-                StepError::new(ErrorKind::Conflict, "the instance still gets traffic").fact("id", instance)
-            );
-        }
-        state.changes.push(format!("stop {instance}"));
-        state.running.remove(&key);
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Router for FakeFleet {
-    fn granularity(&self) -> u8 {
-        1
-    }
-
-    async fn routing(&self, service: &Name) -> Result<Routing, StepError> {
-        Ok(self.state().routing.get(service).cloned().unwrap_or_default())
-    }
-
-    async fn route(&self, _permit: &Permit, service: &Name, routing: &Routing) -> Result<(), StepError> {
-        let weights = routing
-            .weights()
-            .map_err(|error| StepError::new(ErrorKind::Invalid, "the weights are refused").because(error))?;
-        let mut state = self.state();
-        let listening: Vec<&String> = state.running.values().map(|(_, instance)| &instance.address).collect();
-        for address in routing.0.values().flat_map(|route| &route.addresses) {
-            if !listening.contains(&address) {
-                return Err(
-                    StepError::new(ErrorKind::Invalid, "nothing listens there").fact("address", address)
-                );
-            }
-        }
-        state.changes.push(format!("route {service} to {weights}"));
-        state.routing.insert(service.clone(), routing.clone());
-        Ok(())
-    }
-
-    async fn in_flight(&self, service: &Name) -> Result<InFlight, StepError> {
-        let state = self.state();
-        let of_service = state.running.iter().filter(|((name, _), _)| name == service);
-        Ok(of_service.map(|(_, (_, instance))| (instance.address.clone(), 0)).collect())
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use flow_core::port::{Sealed, Vault};
@@ -11,7 +11,17 @@ use crate::ledger::{Change, Ledger};
 #[derive(Debug, Clone, Default)]
 pub struct MemoryVault {
     ledger: Ledger,
-    kept: Arc<Mutex<BTreeMap<Digest, Vec<u8>>>>,
+    kept: Arc<Mutex<BTreeMap<Digest, Secret>>>,
+}
+
+/// Sealed bytes. Their `Debug` shows how many they are.
+#[derive(Clone)]
+struct Secret(Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 impl MemoryVault {
@@ -27,7 +37,23 @@ impl MemoryVault {
         &self.ledger
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, Vec<u8>>> {
+    /// How many different contents it keeps.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.kept().len()
+    }
+
+    /// Puts `content` in the place of what was sealed, as somebody would who changes the file underneath.
+    pub fn tamper(&self, sealed: &Sealed, content: impl Into<Vec<u8>>) {
+        self.kept().insert(sealed.digest, Secret(content.into()));
+    }
+
+    /// Loses what was sealed.
+    pub fn lose(&self, sealed: &Sealed) {
+        self.kept().remove(&sealed.digest);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<Digest, Secret>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,17 +65,22 @@ impl Vault for MemoryVault {
         let change = Change::new("vault.seal", digest.short(), permit);
         self.ledger
             .change(change, || {
-                self.kept().insert(digest, content.to_vec());
+                self.kept().insert(digest, Secret(content.to_vec()));
                 Ok(Sealed { digest })
             })
             .await
     }
 
     async fn open(&self, sealed: &Sealed) -> Result<Vec<u8>, StepError> {
-        let missing = || StepError::new(ErrorKind::NotFound, "nothing is sealed under this digest");
+        let digest = sealed.digest;
+        let error = |kind, message: &'static str| StepError::new(kind, message).fact("digest", digest);
         self.ledger
-            .read("vault.open", sealed.digest.short(), || {
-                self.kept().get(&sealed.digest).cloned().ok_or_else(missing)
+            .read("vault.open", digest.short(), || match self.kept().get(&digest) {
+                None => Err(error(ErrorKind::NotFound, "the sealed state is gone")),
+                Some(kept) if Digest::of(&kept.0) != digest => {
+                    Err(error(ErrorKind::Conflict, "the sealed state was changed"))
+                }
+                Some(kept) => Ok(kept.0.clone()),
             })
             .await
     }

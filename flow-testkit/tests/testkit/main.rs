@@ -2,5 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod configuration;
+mod evidence;
 mod faults;
+mod fleet;
 mod journal;
+mod metrics;
+mod prober;
+mod process;
+mod router;
+mod notifier;
+mod rules;
+mod vault;

@@ -68,7 +68,6 @@ pub(in crate::report) enum Fact {
     Records,
     Release,
     Started,
-    Strategy,
 }
 
 /// A fixed remark.

@@ -1,15 +1,22 @@
 //! Everything that a report says in words. The data is in the document and its form in the renderer, so a translation
-//! is one more implementor of [`Language`].
+//! is one more implementor of [`Wording`].
 
+mod chinese;
+mod choice;
 mod english;
 mod label;
 
-pub(super) use english::English;
+pub use choice::Language;
 pub(super) use label::{Column, Fact, Heading, Note};
 
+use chinese::Chinese;
+use english::English;
+
 use crate::environment::Environment;
+use crate::error::Cause;
 use crate::gate::StandardGate;
 use crate::journal::{End, Standing};
+use crate::name::Name;
 use crate::plan::{Declaration, OnFailure};
 use crate::report::{
     AnomalyKind, Check, DecisionKind, Document, Emergency, EmergencyState, Failure, GateVerdict, Handling,
@@ -18,9 +25,18 @@ use crate::report::{
 use crate::rollback::Reversibility;
 use crate::stage::{ActivityName, StageName};
 
-/// One language of reports. Every text is plain: whoever renders it escapes it, so a text may quote anything from the
+/// The words and the punctuation of one language. Every text is plain: whoever renders it escapes it, so a text may quote anything from the
 /// journal, with names in backticks.
-pub(super) trait Language {
+pub(super) trait Wording {
+    /// A name and what it stands for.
+    fn named(&self, name: &str, value: &str) -> String;
+    /// Several things, one after the other.
+    fn listed(&self, items: &[String]) -> String;
+    /// Several statements, one after the other.
+    fn clauses(&self, clauses: &[String]) -> String;
+    /// A text and something less important behind it.
+    fn remark(&self, text: &str, remark: &str) -> String;
+
     /// The heading of a section.
     fn heading(&self, heading: Heading) -> &'static str;
     /// The heading of a column.
@@ -34,6 +50,8 @@ pub(super) trait Language {
     fn title(&self, document: &Document) -> String;
     /// How the run ended, in a sentence or two.
     fn outcome(&self, document: &Document) -> String;
+    /// The title of a stage's section.
+    fn section(&self, number: u8, stage: StageName, status: Status) -> String;
     /// A stage.
     fn stage(&self, stage: StageName) -> &'static str;
     /// An activity, without its stage.
@@ -48,6 +66,10 @@ pub(super) trait Language {
     fn approvals(&self, given: &str, needed: u32) -> String;
     /// How a call ended.
     fn end(&self, end: Option<End>) -> &'static str;
+    /// Why something failed, with its facts and the causes below it.
+    fn cause(&self, cause: &Cause) -> String;
+    /// A rollout and its strategy.
+    fn rollout(&self, step: &Name, strategy: &Name) -> String;
     /// How a step can be undone.
     fn reversibility(&self, reversibility: &Reversibility) -> String;
     /// Why something is left out, and who answers for it.

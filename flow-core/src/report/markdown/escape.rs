@@ -1,5 +1,7 @@
 //! Texts of the journal inside Markdown: whatever they hold, they stay text of the place where they stand.
 
+use crate::plain::one_line;
+
 /// `text` on one line, so that no part of it is markup: no HTML, no link, no emphasis, no end of a cell or a block.
 ///
 /// Only a short text between two single backticks, as names in messages are, becomes a code span, and only where it holds
@@ -24,23 +26,6 @@ pub(super) fn inline(text: &str) -> String {
 /// `text` on one line that begins no block: at the start of a paragraph or a list item.
 pub(super) fn block(text: &str) -> String {
     no_block(inline(text))
-}
-
-/// Line breaks and other control characters become blanks, and runs of blanks one; characters that turn the direction
-/// of writing or that nobody sees are left out, since they make a text look like another.
-fn one_line(text: &str) -> String {
-    let visible = text.chars().filter(|char| !is_hidden(*char));
-    let spaced: String =
-        visible.map(|char| if char.is_control() || is_break(char) { ' ' } else { char }).collect();
-    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-const fn is_hidden(char: char) -> bool {
-    matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-const fn is_break(char: char) -> bool {
-    matches!(char, '\u{2028}' | '\u{2029}' | '\u{85}')
 }
 
 /// The code span at the start of `rest`, if there is a harmless one.

@@ -45,12 +45,13 @@ pub(super) fn header(page: &mut Page<'_>, document: &Document) {
 fn facts(page: &Page<'_>, run: &RunFacts) -> Vec<(Fact, String)> {
     let language = page.language;
     let join = |names: Vec<String>| {
-        if names.is_empty() { language.note(Note::NoneGiven).to_owned() } else { names.join(", ") }
+        if names.is_empty() { language.note(Note::NoneGiven).to_owned() } else { language.listed(&names) }
     };
     let approvals = join(run.approvals.iter().map(ToString::to_string).collect());
     let artifacts = join(run.artifacts.iter().map(|digest| code(*digest)).collect());
     let owners = join(run.owners.iter().map(|owner| format!("`{owner}`")).collect());
-    let irreversible = run.irreversible.iter().map(|(step, reason)| format!("`{step}`: {reason}")).collect();
+    let irreversible =
+        run.irreversible.iter().map(|(step, reason)| language.named(&format!("`{step}`"), reason)).collect();
     vec![
         (Fact::Application, run.application.to_string()),
         (Fact::Release, run.release.to_string()),

@@ -6,15 +6,16 @@ mod outcome;
 mod people;
 mod stage;
 mod table;
+mod width;
 
 use escape::{block, inline};
 use table::Table;
 
 use crate::report::Document;
-use crate::report::language::Language;
+use crate::report::language::Wording;
 
 /// Renders the whole report.
-pub(super) fn render(document: &Document, language: &dyn Language) -> String {
+pub(super) fn render(document: &Document, language: &dyn Wording) -> String {
     let mut page = Page { text: String::new(), language };
     header::header(&mut page, document);
     for stage in &document.stages {
@@ -33,7 +34,7 @@ pub(super) fn render(document: &Document, language: &dyn Language) -> String {
 /// A page that grows block by block. Every text that goes in is escaped here, and nowhere else.
 struct Page<'a> {
     text: String,
-    language: &'a dyn Language,
+    language: &'a dyn Wording,
 }
 
 impl Page<'_> {

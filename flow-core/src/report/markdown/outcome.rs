@@ -16,8 +16,11 @@ pub(super) fn anomalies(page: &mut Page<'_>, document: &Document) {
     for anomaly in &document.anomalies {
         let handled: Vec<String> =
             anomaly.handled.iter().map(|handling| language.handling(handling)).collect();
-        let handled =
-            if handled.is_empty() { language.note(Note::NotHandled).to_owned() } else { handled.join("; ") };
+        let handled = if handled.is_empty() {
+            language.note(Note::NotHandled).to_owned()
+        } else {
+            language.clauses(&handled)
+        };
         table.row([anomaly.at.to_string(), language.anomaly(&anomaly.kind), handled]);
     }
     page.table(&table);
@@ -47,7 +50,7 @@ fn rows(page: &Page<'_>, table: &mut Table, report: &GateReport) {
         let (gate, limit) = head();
         let value = figure.value.map_or_else(|| "NaN".to_owned(), |value| format!("{value} {}", report.unit));
         let verdict = language.verdict(if figure.holds { Kept } else { Broken });
-        let how = format!("`{}`: {}", figure.step, figure.measured);
+        let how = language.named(&format!("`{}`", figure.step), &figure.measured);
         table.row([gate, limit, value, verdict.to_owned(), how]);
     }
 }
@@ -58,7 +61,7 @@ pub(super) fn rollback(page: &mut Page<'_>, document: &Document) {
     let Some(rollback) = &document.rollback else {
         return page.paragraph(language.note(Note::NoRollback));
     };
-    page.paragraph(&format!("{}: {}", language.fact(Fact::Cause), rollback.cause));
+    page.paragraph(&language.named(language.fact(Fact::Cause), &language.cause(&rollback.cause)));
     page.paragraph(&language.took(rollback));
     let columns = [
         Column::Number,
@@ -120,6 +123,6 @@ fn causes(page: &mut Page<'_>, failure: &Failure) {
     page.paragraph(&language.failure(&Failure { cause, ..failure.clone() }));
     let chain = &failure.cause.chain;
     if !chain.is_empty() {
-        page.bullets(chain.iter().map(|cause| format!("{}: {cause}", language.fact(Fact::Chain))));
+        page.bullets(chain.iter().map(|cause| language.named(language.fact(Fact::Chain), cause)));
     }
 }

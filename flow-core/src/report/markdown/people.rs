@@ -10,10 +10,13 @@ pub(super) fn people(page: &mut Page<'_>, document: &Document) {
     page.heading(2, language.heading(Heading::People));
     if let Some(run) = &document.run {
         let given: Vec<String> = run.approvals.iter().map(ToString::to_string).collect();
-        let given =
-            if given.is_empty() { language.note(Note::NoneGiven).to_owned() } else { given.join(", ") };
+        let given = if given.is_empty() {
+            language.note(Note::NoneGiven).to_owned()
+        } else {
+            language.listed(&given)
+        };
         let approvals = language.approvals(&given, run.approvals_needed);
-        page.paragraph(&format!("{}: {approvals}", language.fact(Fact::Approvals)));
+        page.paragraph(&language.named(language.fact(Fact::Approvals), &approvals));
     }
     decisions(page, document);
     declarations(page, document);
@@ -21,7 +24,10 @@ pub(super) fn people(page: &mut Page<'_>, document: &Document) {
         page.heading(3, language.heading(Heading::Notices));
         let facts = document.notices.iter().flat_map(|notice| {
             let at = notice.at;
-            notice.facts.iter().map(move |(name, value)| format!("{at} {name}: {}", shown(value)))
+            notice
+                .facts
+                .iter()
+                .map(move |(name, value)| language.named(&format!("{at} {name}"), &shown(value)))
         });
         page.bullets(facts);
     }
@@ -69,8 +75,9 @@ pub(super) fn maintenance(page: &mut Page<'_>, document: &Document) {
 pub(super) fn audit(page: &mut Page<'_>, document: &Document) {
     let language = page.language;
     page.heading(2, language.heading(Heading::Audit));
-    let mut facts = vec![format!("{}: {}", language.fact(Fact::Records), document.audit.records)];
-    facts.extend(document.audit.head.map(|head| format!("{}: {}", language.fact(Fact::Head), code(head))));
+    let records = document.audit.records.to_string();
+    let mut facts = vec![language.named(language.fact(Fact::Records), &records)];
+    facts.extend(document.audit.head.map(|head| language.named(language.fact(Fact::Head), &code(head))));
     facts.extend(language.refused(document));
     page.bullets(facts);
     for line in language.verify(document) {

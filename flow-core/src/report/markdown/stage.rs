@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::report::language::{Column, Fact, Language, Note};
+use crate::report::language::{Column, Note, Wording};
 use crate::report::markdown::Page;
 use crate::report::markdown::table::Table;
 use crate::report::{ActivityReport, Proof, StageReport, StepReport};
@@ -11,9 +11,7 @@ const LONGEST_VALUE: usize = 160;
 
 pub(super) fn stage(page: &mut Page<'_>, stage: &StageReport) {
     let language = page.language;
-    let title =
-        format!("{}. {}: {}", stage.number, language.stage(stage.stage), language.status(stage.status));
-    page.heading(2, &title);
+    page.heading(2, &language.section(stage.number, stage.stage, stage.status));
     let columns = [Column::Activity, Column::Status, Column::Steps, Column::Evidence];
     let mut table = Table::new(columns.map(|column| language.column(column)));
     for activity in &stage.activities {
@@ -29,29 +27,32 @@ pub(super) fn stage(page: &mut Page<'_>, stage: &StageReport) {
     }
 }
 
-fn row(language: &dyn Language, activity: &ActivityReport) -> [String; 4] {
+fn row(language: &dyn Wording, activity: &ActivityReport) -> [String; 4] {
     let steps: Vec<String> = activity.steps.iter().map(|step| format!("`{step}`")).collect();
     let evidence: Vec<String> =
-        activity.evidence.iter().map(|proof| evidence(proof, activity.steps.len())).collect();
+        activity.evidence.iter().map(|proof| evidence(language, proof, activity.steps.len())).collect();
     let evidence = match &activity.declaration {
         Some(declaration) => language.declaration(declaration),
         None if evidence.is_empty() => language.note(Note::NoEvidence).to_owned(),
-        None => evidence.join("; "),
+        None => language.clauses(&evidence),
     };
     [
         language.activity(&activity.activity),
         language.status(activity.status).to_owned(),
-        steps.join(", "),
+        language.listed(&steps),
         evidence,
     ]
 }
 
-fn evidence(proof: &Proof, steps: usize) -> String {
-    let by = if steps > 1 { format!("`{}`: ", proof.step) } else { String::new() };
+fn evidence(language: &dyn Wording, proof: &Proof, steps: usize) -> String {
     let observed: Vec<String> =
-        proof.observed.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
-    let observed = if observed.is_empty() { String::new() } else { format!(" ({})", observed.join(", ")) };
-    format!("{by}{}{observed}", proof.summary)
+        proof.observed.iter().map(|(name, value)| language.named(name, &shown(value))).collect();
+    let shown = if observed.is_empty() {
+        proof.summary.clone()
+    } else {
+        language.remark(&proof.summary, &language.listed(&observed))
+    };
+    if steps > 1 { language.named(&format!("`{}`", proof.step), &shown) } else { shown }
 }
 
 /// A value on one line, cut where it would hide everything else.
@@ -78,7 +79,7 @@ fn steps(page: &mut Page<'_>, steps: &[StepReport]) {
     let mut table = Table::new(columns.map(|column| language.column(column)));
     for step in steps {
         let name = match &step.strategy {
-            Some(strategy) => format!("`{}` {} {strategy}", step.step, language.fact(Fact::Strategy)),
+            Some(strategy) => language.rollout(&step.step, strategy),
             None => format!("`{}`", step.step),
         };
         table.row([
@@ -93,7 +94,9 @@ fn steps(page: &mut Page<'_>, steps: &[StepReport]) {
     }
     page.table(&table);
     let causes = steps.iter().filter_map(|step| Some((step, step.cause.as_ref()?)));
-    let causes: Vec<String> = causes.map(|(step, cause)| format!("`{}`: {cause}", step.step)).collect();
+    let causes: Vec<String> = causes
+        .map(|(step, cause)| language.named(&format!("`{}`", step.step), &language.cause(cause)))
+        .collect();
     if !causes.is_empty() {
         page.bullets(causes);
     }

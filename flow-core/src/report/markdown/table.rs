@@ -1,6 +1,7 @@
 //! Tables whose columns line up in a terminal.
 
 use crate::report::markdown::escape::inline;
+use crate::report::markdown::width::width;
 
 /// The widest that a column is padded to: one long text must not push the others out of sight.
 const WIDEST: usize = 44;
@@ -42,16 +43,16 @@ impl Table {
         let last = self.rows.first().is_some_and(|head| head.len() == column + 1);
         let rows = if last { 1 } else { self.rows.len() };
         let cells = self.rows.iter().take(rows).filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).filter(|width| *width <= WIDEST).max().unwrap_or(0).max(3)
+        cells.map(|cell| width(cell)).filter(|width| *width <= WIDEST).max().unwrap_or(0).max(3)
     }
 }
 
 fn line(out: &mut String, cells: &[String], widths: &[usize]) {
-    for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let width = if index + 1 == cells.len() { 0 } else { *width };
+    for (index, (cell, padded)) in cells.iter().zip(widths).enumerate() {
+        let padded = if index + 1 == cells.len() { 0 } else { *padded };
         out.push_str("| ");
         out.push_str(cell);
-        out.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count()) + 1));
+        out.extend(std::iter::repeat_n(' ', padded.saturating_sub(width(cell)) + 1));
     }
     out.push_str("|\n");
 }

@@ -192,7 +192,11 @@ impl Step<Build> for BuildArtifacts {
             .value("artifacts", json!(built.artifacts))
             .value("commands", self.builder.describe())
             .value("log", built.log.as_str());
-        let facts = BuildFacts { commit: Some(version.commit.clone()), artifacts: built.artifacts };
+        let facts = BuildFacts {
+            commit: Some(version.commit.clone()),
+            artifacts: built.artifacts,
+            ..BuildFacts::default()
+        };
         Ok(Receipt::new().observed(evidence).facts(facts))
     }
 }

@@ -11,7 +11,7 @@ use crate::name;
 use crate::name::{Digest, Name};
 use crate::permit::Permit;
 use crate::port::{ImageRegistry, Source};
-use crate::receipt::{Evidence, Receipt};
+use crate::receipt::{BuildFacts, Evidence, Receipt};
 use crate::rollback::{Captured, Outcome, Reversibility, Rollback};
 use crate::stage::{Build, BuildActivity};
 use crate::step::{Preview, Step};
@@ -143,8 +143,10 @@ impl Step<Build> for PushImage {
         };
         let evidence =
             Evidence::new(BuildActivity::Image, format!("the registry has `{reference}` as {digest}"))
-                .value("reference", reference)
+                .value("reference", reference.clone())
                 .value("digest", json!(digest));
-        Ok(Receipt::new().observed(evidence))
+        // What this run tests is this very image: a later environment asks for it by digest.
+        let facts = BuildFacts { images: [(reference, digest)].into(), ..BuildFacts::default() };
+        Ok(Receipt::new().observed(evidence).facts(facts))
     }
 }

@@ -155,6 +155,10 @@ impl Step<Verify> for CheckJourney {
         vec![VerifyActivity::UserJourney]
     }
 
+    fn measures(&self) -> Vec<StandardGate> {
+        vec![StandardGate::KeyFunction]
+    }
+
     fn definition(&self) -> Value {
         definitions(&self.journey)
     }

@@ -2,10 +2,12 @@
 
 mod checks;
 mod documents;
+mod figures;
 mod handover;
 mod performance;
 
 pub use checks::{CheckFunctions, CheckJourney};
 pub use documents::WriteDocuments;
+pub use figures::{MeasureFigures, PageLoad};
 pub use handover::HandOver;
 pub use performance::MeasurePerformance;

@@ -149,6 +149,10 @@ impl Step<Verify> for MeasurePerformance {
         vec![VerifyActivity::Performance]
     }
 
+    fn measures(&self) -> Vec<StandardGate> {
+        vec![StandardGate::Availability, StandardGate::ErrorRate, StandardGate::ApiLatency]
+    }
+
     fn definition(&self) -> Value {
         json!({
             "expectation": self.expectation.definition(),

@@ -5,6 +5,7 @@ mod data;
 mod functions;
 mod people;
 mod site;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,12 +13,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use flow_core::port::{Built, Command, MigrationScript, Notification, RuleSet};
+use flow_core::gate::StandardGate;
+use flow_core::port::{Built, Command, MigrationScript, Notification, RuleSet, SecurityAspect};
 use flow_core::{Digest, Name, StepError};
 use serde_json::Value;
 
 pub(crate) use data::script;
 pub(crate) use site::SITE;
+pub(crate) use watch::{Dial, Guard, Liar, Unreadable};
 
 /// All of the world.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +66,10 @@ pub(crate) struct State {
     pub(crate) asked: Vec<String>,
     pub(crate) installed: BTreeSet<String>,
     pub(crate) exit_codes: BTreeMap<String, i32>,
+    /// What a gauge shows.
+    pub(crate) figures: BTreeMap<StandardGate, f64>,
+    /// What a security check finds open.
+    pub(crate) open: BTreeMap<SecurityAspect, String>,
 }
 
 /// What a page answers.

@@ -157,6 +157,7 @@ async fn a_vault_that_others_could_read_is_denied() {
 
 fn proof(release: &'static str, run: &str, contents: &[&str]) -> RunEvidence {
     RunEvidence {
+        proved: Vec::new(),
         application: name!("shop"),
         environment: Environment::Staging,
         release: Name::new(release).unwrap(),

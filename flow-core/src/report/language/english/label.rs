@@ -69,7 +69,6 @@ pub(super) const fn fact(fact: Fact) -> &'static str {
         Fact::Records => "Records",
         Fact::Release => "Release",
         Fact::Started => "Began",
-        Fact::Strategy => "by",
     }
 }
 

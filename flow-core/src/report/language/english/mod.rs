@@ -5,10 +5,12 @@ mod label;
 mod sentence;
 mod word;
 
-use super::{Column, Fact, Heading, Language, Note};
+use super::{Column, Fact, Heading, Note, Wording};
 use crate::environment::Environment;
+use crate::error::Cause;
 use crate::gate::StandardGate;
 use crate::journal::{End, Standing};
+use crate::name::Name;
 use crate::plan::{Declaration, OnFailure};
 use crate::report::{
     AnomalyKind, Check, DecisionKind, Document, Emergency, EmergencyState, Failure, GateVerdict, Handling,
@@ -19,9 +21,25 @@ use crate::stage::{ActivityName, StageName};
 
 /// Reports in English.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::report) struct English;
+pub(super) struct English;
 
-impl Language for English {
+impl Wording for English {
+    fn named(&self, name: &str, value: &str) -> String {
+        format!("{name}: {value}")
+    }
+
+    fn listed(&self, items: &[String]) -> String {
+        items.join(", ")
+    }
+
+    fn clauses(&self, clauses: &[String]) -> String {
+        clauses.join("; ")
+    }
+
+    fn remark(&self, text: &str, remark: &str) -> String {
+        format!("{text} ({remark})")
+    }
+
     fn heading(&self, heading: Heading) -> &'static str {
         label::heading(heading)
     }
@@ -44,6 +62,10 @@ impl Language for English {
 
     fn outcome(&self, document: &Document) -> String {
         sentence::outcome(document)
+    }
+
+    fn section(&self, number: u8, stage: StageName, status: Status) -> String {
+        format!("{number}. {}: {}", word::stage(stage), word::status(status))
     }
 
     fn stage(&self, stage: StageName) -> &'static str {
@@ -72,6 +94,14 @@ impl Language for English {
 
     fn end(&self, end: Option<End>) -> &'static str {
         word::end(end)
+    }
+
+    fn cause(&self, cause: &Cause) -> String {
+        cause.to_string()
+    }
+
+    fn rollout(&self, step: &Name, strategy: &Name) -> String {
+        format!("`{step}` by {strategy}")
     }
 
     fn reversibility(&self, reversibility: &Reversibility) -> String {
