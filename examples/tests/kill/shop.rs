@@ -59,7 +59,7 @@ impl Shop {
             .args(words)
             .arg("--releases")
             .arg(self.works.directory.join("releases"))
-            .args(["--bake", "50"])
+            .args(["--bake", "50", "--ttl", "3000"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -34,12 +34,13 @@ impl Keeper {
             let error = loop {
                 clock.sleep(lease.ttl / 3).await;
                 let since = clock.monotonic().saturating_sub(renewed);
+                // What is under way has its grace after that, and the lease still lasts then. A watch that was itself woken
+                // late asks at least once.
+                let left = (lease.ttl * 2 / 3).saturating_sub(since).max(lease.ttl / 4);
                 let renewal = tokio::select! {
                     biased;
                     renewal = points.renewal(&lease, store.renew(&lease)) => renewal,
-                    () = clock.sleep((lease.ttl * 9 / 10).saturating_sub(since)) => {
-                        Err(AcquireError::Unavailable("no answer in time".into()))
-                    }
+                    () = clock.sleep(left) => Err(AcquireError::Unavailable("no answer in time".into())),
                 };
                 match renewal {
                     Ok(()) => renewed = clock.monotonic(),

@@ -9,10 +9,10 @@ pub mod configuration;
 pub mod evidence;
 pub mod journal;
 pub mod metrics;
+pub mod notifier;
 pub mod prober;
 pub mod process;
 pub mod router;
-pub mod notifier;
 pub mod rules;
 pub mod vault;
 
