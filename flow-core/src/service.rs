@@ -39,6 +39,11 @@ pub struct Service {
     pub needs: Vec<Name>,
 }
 
+/// The most instances of one service.
+const SIZE_MAX: u32 = 10_000;
+/// The longest time that one instance may be given for anything.
+const LONGEST: Duration = Duration::from_hours(24);
+
 impl Service {
     /// A service of one instance that runs the artefact of its own name and answers its health at `/health`.
     #[must_use]
@@ -67,7 +72,17 @@ impl Service {
         problems.check(self.size > 0, "size", "must be at least 1");
         problems.check(self.health.path.starts_with('/'), "health.path", "must begin with `/`");
         problems.check(!self.health.timeout.is_zero(), "health.timeout", "must be above 0");
+        problems.check(self.size <= SIZE_MAX, "size", "must be at most 10000");
         problems.check(!self.ready_within.is_zero(), "ready_within", "must be above 0");
+        problems.check(!self.stop_within.is_zero(), "stop_within", "must be above 0");
+        for (field, time) in [
+            ("health.timeout", self.health.timeout),
+            ("ready_within", self.ready_within),
+            ("drain_within", self.drain_within),
+            ("stop_within", self.stop_within),
+        ] {
+            problems.check(time <= LONGEST, field, "must be at most a day");
+        }
         problems.check(!self.needs.contains(&self.name), "needs", "a service cannot need itself");
         problems.into_result()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cancel::CancelToken;
 use crate::clock::{Clock, SystemClock};
 use crate::environment::Environment;
+use crate::error::Problems;
 use crate::event::EventHub;
 use crate::name::{Actor, Digest, Name};
 use crate::plan::OnFailure;
@@ -71,6 +72,22 @@ impl Setting {
             vault: None,
             evidence: None,
         }
+    }
+}
+
+/// The longest time for which replaced instances may be kept: 30 days.
+const KEEP_WARM_MAX: Duration = Duration::from_hours(30 * 24);
+
+impl Setting {
+    /// What is wrong with the values, for the plan to say.
+    pub(crate) fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.keep_warm <= KEEP_WARM_MAX, "keep_warm", "must be at most 30 days");
+        let lasts = !self.policy.evidence_lasts.is_zero();
+        problems.check(lasts, "policy.evidence_lasts", "must be above 0: nothing would ever be proved");
+        let distinct: std::collections::BTreeSet<&Digest> = self.artifacts.iter().collect();
+        problems.check(distinct.len() == self.artifacts.len(), "artifacts", "a digest stands twice");
+        problems
     }
 }
 

@@ -8,7 +8,7 @@ use crate::durable::{Durable, Milestone, Opening, PerformError};
 use crate::engine::{self, Run, StageWork};
 use crate::machine::{Mode, State};
 use crate::name::{Digest, Name};
-use crate::plan::{ApprovedPlan, Drift, Plan, PlanError, ProposedPlan, RecallError};
+use crate::plan::{ApprovedPlan, Drift, Plan, PlanError, PlanProblem, ProposedPlan, RecallError};
 use crate::report::Report;
 use crate::resumed::Resumed;
 use crate::setting::Setting;
@@ -109,8 +109,15 @@ impl Workflow {
     /// # Errors
     /// [`PlanError`] with all problems.
     pub async fn plan(&self, setting: &Setting) -> Result<ProposedPlan, PlanError> {
-        let plan = engine::plan(setting, &self.stages()?).await?;
-        Ok(ProposedPlan { plan, setting: setting.clone() })
+        let (stages, mut problems) = self.in_order();
+        match engine::plan(setting, &stages).await {
+            Ok(plan) if problems.is_empty() => Ok(ProposedPlan { plan, setting: setting.clone() }),
+            Ok(_) => Err(PlanError { problems }),
+            Err(refused) => {
+                problems.extend(refused.problems);
+                Err(PlanError { problems })
+            }
+        }
     }
 
     /// Takes back a plan that was exported ([`Plan::to_json`]) and approved elsewhere, such as in a ticket system.
@@ -234,6 +241,12 @@ impl Workflow {
 
     /// The eight stages without their types, services in the order of what they need.
     fn stages(&self) -> Result<Vec<StageWork>, PlanError> {
+        let (stages, problems) = self.in_order();
+        if problems.is_empty() { Ok(stages) } else { Err(PlanError { problems }) }
+    }
+
+    /// The same, and why services cannot be ordered: those stay as they were written.
+    fn in_order(&self) -> (Vec<StageWork>, Vec<PlanProblem>) {
         fn stage<S: Stage>(work: &Work<S>) -> StageWork {
             let (not_applicable, without) = (work.not_applicable.clone(), work.without.clone());
             StageWork { stage: S::NAME, groups: work.groups.clone(), not_applicable, without }
@@ -251,12 +264,15 @@ impl Workflow {
         let mut problems = Vec::new();
         let mut ordered = Vec::with_capacity(stages.len());
         for work in stages {
-            match engine::in_order(work.groups) {
+            match engine::in_order(work.groups.clone()) {
                 Ok(groups) => ordered.push(StageWork { groups, ..work }),
-                Err(found) => problems.extend(found),
+                Err(found) => {
+                    problems.extend(found);
+                    ordered.push(work);
+                }
             }
         }
-        if problems.is_empty() { Ok(ordered) } else { Err(PlanError { problems }) }
+        (ordered, problems)
     }
 }
 

@@ -3,6 +3,8 @@
 pub mod conformance;
 pub mod fake;
 pub mod fault;
+#[cfg(feature = "mockall")]
+pub mod mock;
 
 mod ledger;
 mod permit;

@@ -13,6 +13,10 @@ usage: cargo xtask COMMAND
          --keep-going   runs the steps after a failing one too
   rules  only the dependency rule, the source scan and the table of crates
   table  writes the table of crates and their lines into ARCHITECTURE.md
+  bench  runs the benches and writes their figures into benches/README.md
+  mutants [--only=NAME]
+         makes deliberate mistakes in a copy of the sources, one at a time; for each a named test must fail
+         --only=NAME    those whose name contains NAME
   help   this text";
 
 /// One of the project's commands.
@@ -24,6 +28,10 @@ pub(crate) enum Command {
     Rules,
     /// Rewrites the table of crates.
     Table,
+    /// Runs the benches and rewrites their figures.
+    Bench,
+    /// Makes deliberate mistakes: all, or those whose name contains this.
+    Mutants(Option<String>),
     /// Prints how to use it.
     Help,
 }
@@ -74,6 +82,9 @@ pub(crate) enum UsageError {
         /// The refused argument.
         argument: String,
     },
+    /// `--only=` without a name would be every mutant.
+    #[error("`--only=` needs a part of a mutant's name")]
+    NoMutant,
     /// `--long=` without a name would run every test and nothing else.
     #[error("`--long=` needs the name of a test, or no `=`")]
     NoTestName,
@@ -87,6 +98,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         "test" => parse_test(arguments).map(Command::Test),
         "rules" => no_more(arguments, "rules").map(|()| Command::Rules),
         "table" => no_more(arguments, "table").map(|()| Command::Table),
+        "bench" => no_more(arguments, "bench").map(|()| Command::Bench),
+        "mutants" => parse_mutants(arguments).map(Command::Mutants),
         "help" | "--help" | "-h" => Ok(Command::Help),
         _ => Err(UsageError::UnknownCommand(command)),
     }
@@ -104,6 +117,18 @@ fn parse_test(arguments: impl Iterator<Item = String>) -> Result<TestOptions, Us
         }
     }
     Ok(options)
+}
+
+fn parse_mutants(arguments: impl Iterator<Item = String>) -> Result<Option<String>, UsageError> {
+    let mut only = None;
+    for argument in arguments {
+        only = match argument.strip_prefix("--only=") {
+            Some("") => return Err(UsageError::NoMutant),
+            Some(name) => Some(name.to_owned()),
+            None => return Err(UsageError::UnknownArgument { command: "mutants", argument }),
+        };
+    }
+    Ok(only)
 }
 
 fn no_more(mut arguments: impl Iterator<Item = String>, command: &'static str) -> Result<(), UsageError> {
@@ -133,6 +158,13 @@ mod tests {
         assert_eq!(of("test --long --keep-going"), Ok(Command::Test(whole)));
         let named = TestOptions { tier: Tier::LongOnly("kill".to_owned()), on_failure: OnFailure::Stop };
         assert_eq!(of("test --long=kill"), Ok(Command::Test(named)));
+    }
+
+    #[test]
+    fn mutants_are_made_all_or_by_name() {
+        assert_eq!(of("mutants"), Ok(Command::Mutants(None)));
+        assert_eq!(of("mutants --only=fence"), Ok(Command::Mutants(Some("fence".to_owned()))));
+        assert_eq!(of("mutants --only="), Err(UsageError::NoMutant));
     }
 
     #[test]

@@ -2,8 +2,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to the terminal")]
 
 mod args;
+mod bench;
 mod metadata;
+mod mutants;
+mod outside;
 mod rules;
+mod semver;
 mod suite;
 mod system_packages;
 mod table;
@@ -38,6 +42,12 @@ fn dispatch(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Help => println!("{}", args::USAGE),
         Command::Table => table::update(&workspace)?,
+        Command::Bench => bench::update(&workspace)?,
+        Command::Mutants(only) => {
+            let outcome = mutants::run(&workspace, only.as_deref())?;
+            println!("{outcome}");
+            return Ok(if outcome.all_caught() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Command::Rules => {
             let report = rules::check_workspace(&workspace, rules::EXCEPTIONS)?;
             print!("{report}");

@@ -19,6 +19,9 @@ pub(crate) struct Tool {
 /// Checks licences, duplicates and sources of the dependencies.
 pub(crate) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 
+/// Finds changes of the public API that break users.
+pub(crate) const CARGO_SEMVER_CHECKS: Tool = Tool { name: "cargo-semver-checks", version: "0.51.0" };
+
 /// The tool runs for a second per suite: built without the optimisations that take most of the build's time.
 const BUILD_FAST: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_LTO", "off"),

@@ -8,6 +8,8 @@ mod cancel;
 mod damage;
 #[path = "conformance/full.rs"]
 mod full;
+#[path = "conformance/full_run.rs"]
+mod full_run;
 #[path = "conformance/kill.rs"]
 mod kill;
 #[path = "conformance/open.rs"]

@@ -7,3 +7,6 @@ pub mod proxy;
 pub mod store;
 
 mod os;
+
+#[cfg(test)]
+mod full_disk;

@@ -18,3 +18,6 @@ mod proxy;
 #[cfg(test)]
 #[path = "conformance/store.rs"]
 mod store;
+#[cfg(test)]
+#[path = "conformance/suite.rs"]
+mod suite;

@@ -24,7 +24,10 @@ pub(crate) struct StageWork {
 
 /// Plans all eight stages under `setting`. Changes nothing.
 pub(crate) async fn plan(setting: &Setting, stages: &[StageWork]) -> Result<Plan, PlanError> {
-    let mut problems = duplicates(stages);
+    let mut problems: Vec<PlanProblem> =
+        setting.check().as_slice().iter().cloned().map(PlanProblem::Setting).collect();
+    problems.extend(duplicates(stages));
+    problems.extend(stages.iter().flat_map(without_reason));
     let parts = Arc::new(parts(setting));
     let mut planned = Vec::with_capacity(stages.len());
     for work in stages {
@@ -32,12 +35,12 @@ pub(crate) async fn plan(setting: &Setting, stages: &[StageWork]) -> Result<Plan
             problems.push(PlanProblem::EmptyStage(work.stage));
         }
         let mut items = Vec::new();
-        for (group, item) in
-            (0..).zip(&work.groups).flat_map(|(group, items)| items.iter().map(move |item| (group, item)))
-        {
-            match plan_item(setting, &parts, &**item).await {
-                Ok(item) => items.push(PlannedItem { group, ..item }),
-                Err(found) => problems.extend(found),
+        for (group, together) in (0..).zip(&work.groups) {
+            for item in together {
+                match plan_item(setting, &parts, &**item).await {
+                    Ok(item) => items.push(PlannedItem { group, ..item }),
+                    Err(found) => problems.extend(found),
+                }
             }
         }
         let (not_applicable, without) = (work.not_applicable.clone(), work.without.clone());
@@ -123,6 +126,14 @@ fn assemble(setting: &Setting, stages: Vec<PlannedStage>) -> Plan {
     plan.fingerprint = fingerprint(&plan);
     plan.hash = plan_hash(&plan);
     plan
+}
+
+/// What a stage leaves out without saying why.
+fn without_reason(work: &StageWork) -> Vec<PlanProblem> {
+    let whole = work.not_applicable.iter().map(|declared| (work.stage.to_string(), declared));
+    let parts = work.without.iter().map(|(activity, declared)| (activity.to_string(), declared));
+    let silent = whole.chain(parts).filter(|(_, declared)| declared.reason.trim().is_empty());
+    silent.map(|(place, _)| PlanProblem::NoReason(place)).collect()
 }
 
 fn duplicates(stages: &[StageWork]) -> Vec<PlanProblem> {

@@ -75,8 +75,8 @@ impl<S: Rolls> RolloutItem<S> {
     pub(super) fn deadline(&self) -> Duration {
         let service = &self.service;
         let instances = service.size.saturating_mul(2).max(1);
-        (service.ready_within + (service.drain_within + service.stop_within) * instances)
-            .saturating_add(MARGIN)
+        let end = service.drain_within.saturating_add(service.stop_within);
+        service.ready_within.saturating_add(end.saturating_mul(instances)).saturating_add(MARGIN)
     }
 
     /// Carries out a durable effect of the fleet.

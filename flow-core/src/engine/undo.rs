@@ -1,12 +1,15 @@
+use std::sync::Arc;
+
 use futures::future::join_all;
 
 use crate::cancel::CancelToken;
+use crate::context::ContextParts;
 use crate::durable::{Durable, Milestone, PerformError};
 use crate::engine::item::Scope;
 use crate::engine::run::{Run, RunEnd, cause_of, running};
 use crate::error::{Cause, ErrorKind};
 use crate::journal::RunOutcome;
-use crate::machine::{Mode, UndoTarget};
+use crate::machine::{Mode, Running, UndoTarget};
 
 impl Run {
     /// Undoes everything that may stand, newest first, and says how that ended.
@@ -18,41 +21,39 @@ impl Run {
         durable: &dyn Durable,
         cause: Cause,
     ) -> Result<RunEnd, PerformError> {
-        let state = durable.state().await?;
-        let now = running(&state)?;
-        if now.undo.is_none() {
-            let targets = now.undo_plan().targets;
+        let mut state = durable.state().await?;
+        if running(&state)?.undo.is_none() {
+            let targets = running(&state)?.undo_plan().targets;
             durable.publish(Milestone::UndoFrozen { cause, targets }).await?;
+            state = durable.state().await?;
         }
-        loop {
-            let state = durable.state().await?;
-            let now = running(&state)?;
-            match now.mode {
-                Mode::RolledBack => return Ok(RunEnd::RolledBack),
-                Mode::Parked => return Ok(RunEnd::Parked(now.standing.clone())),
-                _ => {}
-            }
-            let frontier: Vec<UndoTarget> = now.undo_frontier().into_iter().cloned().collect();
-            if frontier.is_empty() {
-                return self.settle(durable).await;
-            }
-            let ended = join_all(frontier.iter().map(|target| self.undo(durable, now, target))).await;
+        let frozen = running(&state)?;
+        match frozen.mode {
+            Mode::RolledBack => return Ok(RunEnd::RolledBack),
+            Mode::Parked => return Ok(RunEnd::Parked(frozen.standing.clone())),
+            _ => {}
+        }
+        // Undoing changes nothing of what it is told: the state and its receipts are taken once, not for every group.
+        let parts = self.parts(durable, frozen)?;
+        for group in frozen.undo_groups() {
+            let ended = join_all(group.iter().map(|target| self.undo(durable, frozen, &parts, target))).await;
             ended.into_iter().collect::<Result<Vec<()>, PerformError>>()?;
         }
+        self.settle(durable).await
     }
 
     /// Undoes one target and records how that went. Only an engine that must hand over is an error.
     async fn undo(
         &self,
         durable: &dyn Durable,
-        now: &crate::machine::Running,
+        frozen: &Running,
+        parts: &Arc<ContextParts>,
         target: &UndoTarget,
     ) -> Result<(), PerformError> {
-        let (stage, step) = (target.stage, target.step.clone());
-        let parts = self.parts(durable, now)?;
+        let (stage, step, parts) = (target.stage, target.step.clone(), parts.clone());
         let scope = Scope { durable, setting: &self.setting, parts, cancel: CancelToken::new() };
         let ended = match self.item(stage, &step) {
-            Some(item) => item.undo(&scope, now).await,
+            Some(item) => item.undo(&scope, frozen).await,
             None => Err(PerformError::Incompatible(format!("the workflow has no `{step}`"))),
         };
         match ended {

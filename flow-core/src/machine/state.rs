@@ -45,6 +45,8 @@ pub struct Running {
     pub standing: Vec<Standing>,
     /// The latest owner's fence; 0 until it first changes.
     pub fence: Fence,
+    /// Where each item stands in its stage. Every entry asks for one, so a plan of many steps must not be searched.
+    pub(super) places: Arc<BTreeMap<StageName, BTreeMap<Name, usize>>>,
 }
 
 /// What a run is about.
@@ -193,6 +195,13 @@ impl Running {
             CallState::Effect(effect) => Some(effect),
             _ => None,
         })
+    }
+
+    /// The planned item called `step` with those before it in `stage`.
+    pub(super) fn place(&self, stage: StageName, step: &Name) -> Option<(&[PlannedItem], &PlannedItem)> {
+        let at = *self.places.get(&stage)?.get(step)?;
+        let (before, rest) = self.plan.stage(stage)?.items.split_at_checked(at)?;
+        Some((before, rest.first()?))
     }
 
     /// What a step or rollout captured before it began.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::journal::{End, Ended, Entry, FORMAT, RunOutcome};
@@ -37,6 +38,17 @@ impl State {
     }
 }
 
+fn places(plan: &Plan) -> BTreeMap<StageName, BTreeMap<Name, usize>> {
+    let mut places: BTreeMap<_, BTreeMap<Name, usize>> = BTreeMap::new();
+    for planned in &plan.stages {
+        let stage = places.entry(planned.stage).or_default();
+        for (at, item) in planned.items.iter().enumerate() {
+            stage.entry(item.name.clone()).or_insert(at);
+        }
+    }
+    places
+}
+
 impl Running {
     fn start(plan: &Plan) -> Result<Self, Illegal> {
         let order = plan.stages.iter().map(|planned| planned.stage);
@@ -52,6 +64,7 @@ impl Running {
             cause: None,
             standing: Vec::new(),
             fence: Fence(0),
+            places: Arc::new(places(plan)),
         })
     }
 
@@ -151,13 +164,7 @@ impl Running {
 
     /// The item that a call belongs to, if the item may act now.
     fn acting(&self, stage: StageName, step: &Name) -> Result<&PlannedItem, Illegal> {
-        let items = self.plan.stage(stage).map(|planned| planned.items.as_slice()).unwrap_or_default();
-        let Some((before, item)) = items
-            .iter()
-            .position(|item| item.name == *step)
-            .and_then(|at| items.split_at_checked(at))
-            .and_then(|(before, rest)| Some((before, rest.first()?)))
-        else {
+        let Some((before, item)) = self.place(stage, step) else {
             return illegal(format!("the plan has no `{step}` in {stage}"));
         };
         // After the last stage only rollouts act: they retire what was kept warm.
@@ -382,7 +389,7 @@ impl Running {
         let before = self.standing.len();
         self.standing.retain(|standing| standing.stage != stage || standing.step != *step);
         require(self.standing.len() < before, || format!("`{step}` does not stand"))?;
-        let group = self.plan.item(stage, step).map_or(0, |item| item.group);
+        let group = self.place(stage, step).map_or(0, |(_, item)| item.group);
         let Some(targets) = &mut self.undo else { return Ok(()) };
         match targets.iter_mut().find(|(t, _)| t.stage == stage && t.step == *step) {
             Some((_, state)) => *state = TargetState::Resolved,

@@ -19,6 +19,13 @@ pub struct UndoTarget {
     pub group: u32,
 }
 
+impl UndoTarget {
+    /// Whether the two are undone at the same time.
+    fn is_beside(&self, other: &Self) -> bool {
+        self.stage == other.stage && self.group == other.group
+    }
+}
+
 /// How far the undo of one target has come.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TargetState {
@@ -51,7 +58,7 @@ impl Running {
         let mut plan = UndoPlan::default();
         let mut beyond: Option<&Name> = None;
         for (stage, step) in self.begun.iter().rev() {
-            let Some(item) = self.plan.item(*stage, step) else { continue };
+            let Some((_, item)) = self.place(*stage, step) else { continue };
             let stands = self.effects(*stage, step, Phase::Do).any(EffectState::may_stand);
             if !stands || item.reversibility == Reversibility::NothingToUndo {
                 continue;
@@ -77,9 +84,24 @@ impl Running {
         let Some((first, _)) = targets.iter().find(|(_, state)| *state == TargetState::Pending) else {
             return Vec::new();
         };
-        let same = |target: &UndoTarget| target.stage == first.stage && target.group == first.group;
-        let pending = targets.iter().filter(|(target, state)| *state == TargetState::Pending && same(target));
+        let pending = targets
+            .iter()
+            .filter(|(target, state)| *state == TargetState::Pending && target.is_beside(first));
         pending.map(|(target, _)| target).collect()
+    }
+
+    /// Everything that is still to be undone, group by group: what [`undo_frontier`](Self::undo_frontier) will say, one
+    /// time after the other, if nothing but undo happens.
+    pub(crate) fn undo_groups(&self) -> Vec<Vec<UndoTarget>> {
+        let mut groups: Vec<Vec<UndoTarget>> = Vec::new();
+        let pending = self.undo.iter().flatten().filter(|(_, state)| *state == TargetState::Pending);
+        for (target, _) in pending {
+            match groups.last_mut().filter(|group| group.iter().all(|other| target.is_beside(other))) {
+                Some(group) => group.push(target.clone()),
+                None => groups.push(vec![target.clone()]),
+            }
+        }
+        groups
     }
 
     /// What still stands once every target was tried: those that could not be undone, and all beyond the point of no

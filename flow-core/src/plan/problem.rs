@@ -82,6 +82,12 @@ pub enum PlanProblem {
         /// Why not.
         cause: Cause,
     },
+    /// A value of the setting is wrong.
+    #[error("setting: {0}")]
+    Setting(Problem),
+    /// Something is left out without a reason.
+    #[error("{0} is left out, and the reason does not say why")]
+    NoReason(String),
     /// Something seals captured state, and there is nothing to seal it in.
     #[error("`vault`: {stage}/{step} seals captured state, but the setting has no vault")]
     NoVault {

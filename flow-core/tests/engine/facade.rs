@@ -48,6 +48,28 @@ async fn the_chain_of_eight_stages_ends_in_a_report() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_whole_run_can_be_a_task_of_its_own() {
+    let bench = Bench::new();
+    let (workflow, setting) = (bench.workflow(), bench.setting(name!("1.0.0")));
+    let durable = durable(&MemoryJournal::on(setting.clock.clone()));
+    let task = tokio::spawn(async move {
+        let plan = approved(&workflow, &setting).await;
+        workflow.run(plan, &*durable).await.unwrap();
+        workflow.carry_on(&setting, &*durable).await.unwrap()
+    });
+    assert_eq!(task.await.unwrap().outcome(), flow_core::report::ReportOutcome::Completed);
+    let (workflow, setting) = (bench.workflow(), bench.setting(name!("1.1.0")));
+    let journal = MemoryJournal::on(setting.clock.clone());
+    let task = tokio::spawn(async move {
+        let plan = approved(&workflow, &setting).await;
+        drop(workflow.clone().begin(plan, self::durable(&journal)).await.unwrap());
+        setting.clock.sleep(Duration::from_secs(31)).await;
+        workflow.resume(&setting, self::durable(&journal)).await.unwrap()
+    });
+    assert!(matches!(task.await.unwrap(), Resumed::Prepare(..)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_is_not_the_plans_is_refused_and_changes_nothing() {
     let bench = Bench::new();
     let setting = bench.setting(name!("1.0.0"));

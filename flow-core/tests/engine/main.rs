@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod crash;
+mod events;
 mod facade;
 mod golden;
 mod probe;
+mod promises;
 mod runs;

@@ -199,3 +199,24 @@ async fn a_rollback_moves_no_traffic_to_an_old_version_that_broke_meanwhile() {
     assert_eq!(parked.standing[0].step, name!("web"));
     assert_eq!(weights(&bench).await, all(&new), "the only healthy version keeps the traffic");
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_change_of_a_rollout_exposes_users_to_what_is_unhealthy_or_cuts_a_request_off() {
+    let bench = Bench::new();
+    let web = bench.fleet.instances_of("web");
+    let seconds = std::time::Duration::from_secs;
+    web.keep_busy("1.0.0", 4, seconds(20));
+    web.start_slowly("1.1.0", seconds(40));
+    let journal = MemoryJournal::new();
+    for (release, run) in [(name!("1.0.0"), "one"), (name!("1.1.0"), "two")] {
+        deploy(&bench.workflow(), &bench.setting(release), &durable(&journal, run)).await.unwrap();
+    }
+    let history = bench.fleet.router_of("web").history();
+    let served: Vec<_> = history.iter().skip_while(|moment| moment.routing.0.is_empty()).collect();
+    assert!(served.len() > 4, "{served:?}");
+    for moment in served {
+        assert!(moment.exposed.is_empty() && moment.serving.len() == 2 && moment.cut == 0, "{moment:?}");
+    }
+    assert_eq!(bench.fleet.router_of("web").observed_weights(), flow_testkit::weights! { "1.1.0" => 100 });
+    assert_eq!(bench.fleet.ledger().refusals(), Vec::<String>::new());
+}

@@ -119,7 +119,8 @@ proptest! {
 
 #[test]
 fn what_the_whole_plan_says_is_covered() {
-    let changes: [(&str, fn(&mut Plan)); 10] = [
+    type Edit = (&'static str, fn(&mut Plan));
+    let changes: [Edit; 10] = [
         ("application", |plan| plan.application = name!("till")),
         ("environment", |plan| plan.environment = Environment::Staging),
         ("release", |plan| plan.release = name!("1.1.1")),

@@ -20,7 +20,7 @@ use crate::permit;
 /// use std::collections::BTreeMap;
 ///
 /// use async_trait::async_trait;
-/// use flow_core::ErrorKind;
+/// use flow_core::{ErrorKind, Name};
 /// use flow_core::port::ConfigurationStore;
 /// use flow_testkit::conformance::Checked;
 /// use flow_testkit::conformance::configuration::ConfigurationFixture;
@@ -38,7 +38,7 @@ use crate::permit;
 ///         Ok(Box::new(self.0.clone()))
 ///     }
 ///     async fn kept(&self) -> Checked<BTreeMap<String, Vec<u8>>> {
-///         let file = |name| Some((String::from(&name), self.0.in_force(&name)?));
+///         let file = |name: Name| Some((name.to_string(), self.0.in_force(&name)?));
 ///         Ok(self.0.names().into_iter().filter_map(file).collect())
 ///     }
 ///     async fn obstruct(&self) -> Checked {

@@ -7,6 +7,7 @@
 
 pub mod configuration;
 pub mod evidence;
+pub mod host;
 pub mod journal;
 pub mod metrics;
 pub mod notifier;

@@ -18,7 +18,7 @@ use crate::permit;
 /// use std::collections::BTreeMap;
 ///
 /// use async_trait::async_trait;
-/// use flow_core::ErrorKind;
+/// use flow_core::{ErrorKind, Name};
 /// use flow_core::port::AlertRules;
 /// use flow_testkit::conformance::Checked;
 /// use flow_testkit::conformance::rules::RulesFixture;
@@ -33,7 +33,7 @@ use crate::permit;
 ///         &self.0
 ///     }
 ///     async fn in_force(&self) -> Checked<BTreeMap<String, String>> {
-///         let set = |name| Some((String::from(&name), self.0.in_force(&name)?));
+///         let set = |name: Name| Some((name.to_string(), self.0.in_force(&name)?));
 ///         Ok(self.0.names().into_iter().filter_map(set).collect())
 ///     }
 ///     async fn obstruct(&self) -> Checked {
@@ -174,7 +174,7 @@ pub async fn malformed_rules_are_refused_with_their_position_and_the_old_ones_st
     fixture.rules().apply(&permit(), &set(SHOP, ERRORS)).await?;
     for (bad, line) in [
         ("groups:\n- name: shop\n  rules: [\n", "line 3"),
-        ("groups:\n- name: shop\n\trules: []\n", "line 3"),
+        ("groups:\n- name: shop\n  rules: ]\n", "line 3"),
         ("rules: []\n", "line 1"),
     ] {
         let error = refusal(fixture.rules().apply(&permit(), &set(SHOP, bad)).await, bad)?;

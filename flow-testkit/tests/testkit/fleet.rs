@@ -215,8 +215,13 @@ async fn a_stop_takes_what_the_instance_takes_and_no_longer_than_its_grace() {
     let fleet = FakeFleet::new();
     fleet.instances_of("web").end_slowly("1.0.0", seconds(4));
     fleet.instances_of("web").ignore_the_request_to_end("1.1.0");
-    for (id, version, took) in [(name!("a"), OLD, 4), (name!("b"), NEW, 10), (name!("c"), name!("1.2.0"), 0)]
-    {
+    fleet.instances_of("web").end_slowly("1.3.0", seconds(30));
+    for (id, version, took) in [
+        (name!("a"), OLD, 4),
+        (name!("b"), NEW, 10),
+        (name!("c"), name!("1.2.0"), 0),
+        (name!("d"), name!("1.3.0"), 10),
+    ] {
         proved(&fleet, &id, &version).await;
         let begun = Instant::now();
         fleet.stop(&permit(), &WEB, &id, GRACE).await.unwrap();

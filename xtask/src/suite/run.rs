@@ -12,9 +12,11 @@ use thiserror::Error;
 use super::steps::{self, Action, Step};
 use super::tally::Tally;
 use crate::args::{OnFailure, TestOptions, Tier};
+use crate::outside::{self, TrialError};
 use crate::rules::{self, RulesError};
+use crate::semver::{self, BaselineError};
 use crate::system_packages::{self, PackageError};
-use crate::tools::{self, CARGO_DENY, ToolError};
+use crate::tools::{self, CARGO_DENY, CARGO_SEMVER_CHECKS, ToolError};
 use crate::workspace::Workspace;
 
 /// Tells tests to make their full number of trials.
@@ -53,6 +55,10 @@ enum StepFailure {
     Tool(#[from] ToolError),
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error(transparent)]
+    Trial(#[from] TrialError),
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
 }
 
 /// What a step has to say when it went well.
@@ -108,11 +114,25 @@ fn run_step(step: &Step, workspace: &Workspace, tier: &Tier) -> StepResult {
             run_tests(&mut cargo)
         }
         Action::Rules => check_rules(workspace),
-        Action::Example(name) => run_example(name, workspace, &mut cargo),
+        Action::Example(name) => run_example(name, &["--release"], workspace, &mut cargo),
+        Action::ShortExamples(names) => {
+            // One `cargo` each: what it was told for one example must not reach the next.
+            for name in *names {
+                run_example(name, &[], workspace, &mut workspace.cargo())?;
+            }
+            Ok(format!("{} examples", names.len()))
+        }
         Action::Deny(args) => {
             let kept = tools::kept_folder(|name| std::env::var_os(name))?;
             let mut deny = Command::new(CARGO_DENY.ensure(&kept, workspace)?);
             run_plainly(deny.current_dir(workspace.root()).stdin(Stdio::null()).args(*args))
+        }
+        Action::Outside => Ok(outside::run(workspace)?),
+        Action::PublicApi => {
+            let kept = tools::kept_folder(|name| std::env::var_os(name))?;
+            let mut check = Command::new(CARGO_SEMVER_CHECKS.ensure(&kept, workspace)?);
+            check.current_dir(workspace.root()).stdin(Stdio::null());
+            run_plainly(check.args(semver::arguments(workspace)?))
         }
     }
 }
@@ -154,11 +174,11 @@ fn check_rules(workspace: &Workspace) -> StepResult {
 }
 
 /// Runs an example as a user would, in a directory of its own: its report stays out of the checkout.
-fn run_example(name: &str, workspace: &Workspace, cargo: &mut Command) -> StepResult {
+fn run_example(name: &str, profile: &[&str], workspace: &Workspace, cargo: &mut Command) -> StepResult {
     let directory = std::env::temp_dir().join(format!("flow-example-{name}-{}", std::process::id()));
     let unusable = |source| StepFailure::Directory { path: directory.clone(), source };
     fs::create_dir(&directory).map_err(unusable)?;
-    cargo.args(["run", "--release", "--locked", "--manifest-path"]);
+    cargo.arg("run").args(profile).args(["--locked", "--manifest-path"]);
     cargo.arg(workspace.root().join("Cargo.toml")).args(["--example", name]).current_dir(&directory);
     match run_plainly(cargo) {
         Ok(said) => fs::remove_dir_all(&directory).map_err(unusable).map(|()| said),

@@ -22,9 +22,18 @@ pub(crate) enum Action {
     Rules,
     /// Runs an example with the release profile in an empty directory.
     Example(&'static str),
+    /// Runs examples with the profile that the tests have compiled them with, each in an empty directory.
+    ShortExamples(&'static [&'static str]),
     /// Runs cargo-deny.
     Deny(&'static [&'static str]),
+    /// Compares the public API with its baseline.
+    PublicApi,
+    /// Tests the crates outside the workspace.
+    Outside,
 }
+
+/// The one feature that nothing in the workspace turns on by itself.
+const MOCKS: &str = "flow-testkit/mockall";
 
 /// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
 const TESTS: Step = Step {
@@ -32,6 +41,8 @@ const TESTS: Step = Step {
     action: Action::Tests(&[
         "test",
         "--workspace",
+        "--features",
+        MOCKS,
         "--locked",
         "--no-fail-fast",
         "--lib",
@@ -40,6 +51,16 @@ const TESTS: Step = Step {
         "--examples",
     ]),
 };
+
+/// The examples that are one file each; a test compares the list with the folder.
+const SHORT_EXAMPLES: &[&str] = &[
+    "approval_at_a_gate",
+    "approval_between_stages",
+    "custom_adapter",
+    "custom_strategy",
+    "progress_lines",
+    "resume_after_crash",
+];
 
 /// All steps, in order: what is cheap and often wrong comes first.
 const STEPS: &[Step] = &[
@@ -50,6 +71,8 @@ const STEPS: &[Step] = &[
             "clippy",
             "--workspace",
             "--all-targets",
+            "--features",
+            MOCKS,
             "--locked",
             "--",
             "-D",
@@ -60,14 +83,28 @@ const STEPS: &[Step] = &[
     TESTS,
     Step {
         name: "doctests",
-        action: Action::Tests(&["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]),
+        action: Action::Tests(&[
+            "test",
+            "--doc",
+            "--workspace",
+            "--features",
+            MOCKS,
+            "--locked",
+            "--no-fail-fast",
+        ]),
     },
+    Step { name: "short examples", action: Action::ShortExamples(SHORT_EXAMPLES) },
     Step { name: "example deploy", action: Action::Example("deploy") },
+    Step { name: "crates outside", action: Action::Outside },
     Step {
         name: "licences, bans, sources",
         action: Action::Deny(&["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]),
     },
-    Step { name: "docs", action: Action::Docs(&["doc", "--workspace", "--no-deps", "--locked"]) },
+    Step {
+        name: "docs",
+        action: Action::Docs(&["doc", "--workspace", "--no-deps", "--features", MOCKS, "--locked"]),
+    },
+    Step { name: "public API", action: Action::PublicApi },
 ];
 
 /// The suite's steps.
@@ -88,6 +125,31 @@ mod tests {
     fn every_step_is_called_something_else() {
         let names: std::collections::BTreeSet<_> = all().iter().map(|step| step.name).collect();
         assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn every_short_example_is_run_and_has_fewer_than_80_lines() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let source = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+        let examples = files.filter(source).filter(|path| !path.ends_with("lib.rs"));
+        let mut found: Vec<String> = Vec::new();
+        for path in examples {
+            let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+            assert!(lines < 80, "{} has {lines} lines", path.display());
+            found.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+        }
+        found.sort();
+        assert_eq!(found, SHORT_EXAMPLES);
+    }
+
+    #[test]
+    fn the_mocks_are_linted_tested_and_documented() {
+        let with = all().iter().filter(|step| match &step.action {
+            Action::Cargo(args) | Action::Tests(args) | Action::Docs(args) => args.contains(&MOCKS),
+            _ => false,
+        });
+        assert_eq!(with.map(|step| step.name).collect::<Vec<_>>(), ["clippy", "tests", "doctests", "docs"]);
     }
 
     #[test]

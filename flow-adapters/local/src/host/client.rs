@@ -1,17 +1,16 @@
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use flow_core::port::HostPath;
 use flow_core::{Digest, ErrorKind, Permit, StepError};
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, fchmod, openat, renameat, statat, symlinkat, unlinkat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fchmod, renameat, statat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use super::root::{Place, Root};
+use crate::os::Draft;
 
 /// The largest file that is read.
 const READ_MAX: u64 = 8 * 1024 * 1024;
@@ -56,22 +55,24 @@ pub(super) fn read(root: &Root, path: &HostPath) -> Result<Option<Vec<u8>>, Step
 
 pub(super) fn write(root: &Root, beside: &str, path: &HostPath, content: &[u8]) -> Result<(), StepError> {
     let place = root.make(path)?;
-    let written = write_beside(&place, beside, content).and_then(|file| {
+    let written = write_beside(&place, beside, content).and_then(|draft| {
         renameat(&place.parent, beside, &place.parent, place.name)?;
-        Ok(file)
+        Ok(draft)
     });
-    let file = match written {
-        Ok(file) => file,
+    let draft = match written {
+        Ok(draft) => draft,
         Err(error) => {
             let _ = unlinkat(&place.parent, beside, AtFlags::empty());
-            return Err(refused("the file cannot be written", path, error));
+            return Err(crate::os::refused("the file cannot be written", Path::new(path.as_str()), error));
         }
     };
     let lasting = |error| refused("the file cannot be made durable", path, error).after_effect();
     place.sync().map_err(lasting)?;
     let found = statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW).map_err(lasting)?;
-    let meant =
-        file.metadata().map_err(|error| lasting(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let meant = draft
+        .file()
+        .metadata()
+        .map_err(|error| lasting(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
     if found.st_ino == meant.ino() {
         Ok(())
     } else {
@@ -79,21 +80,17 @@ pub(super) fn write(root: &Root, beside: &str, path: &HostPath, content: &[u8]) 
     }
 }
 
-fn write_beside(place: &Place<'_>, beside: &str, content: &[u8]) -> Result<File, Errno> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    sweep(place, beside)?;
-    let file = openat(&place.parent, beside, flags, Mode::from_raw_mode(0o644))?;
+fn write_beside(place: &Place<'_>, beside: &str, content: &[u8]) -> io::Result<Draft> {
+    let mut draft = Draft::begin(&place.parent, beside, Mode::from_raw_mode(0o644))?;
     // Who may read the file stays as it was.
     if let Ok(old) = statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW)
         && FileType::from_raw_mode(old.st_mode).is_file()
     {
-        fchmod(&file, Mode::from_raw_mode(old.st_mode & 0o7777))?;
+        fchmod(draft.file(), Mode::from_raw_mode(old.st_mode & 0o7777))?;
     }
-    let mut file = File::from(file);
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(file)
+    draft.write_all(content)?;
+    draft.sync()?;
+    Ok(draft)
 }
 
 fn sweep(place: &Place<'_>, beside: &str) -> Result<(), Errno> {

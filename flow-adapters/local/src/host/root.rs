@@ -65,12 +65,12 @@ impl Root {
         self.at(path, DIRECTORY)
     }
 
-    /// Where `path` stands; none where its directory does not exist.
+    /// Where `path` stands; none where its directory does not exist, or a file stands in its place.
     pub(super) fn find<'a>(&self, path: &'a HostPath) -> Result<Option<Place<'a>>, StepError> {
         let (parent, name) = split(path);
         match self.directory(parent) {
             Ok(parent) => Ok(Some(Place { parent, name })),
-            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(refused("the directory cannot be opened", path, error)),
         }
     }

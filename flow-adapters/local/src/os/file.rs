@@ -1,11 +1,14 @@
 //! Files that survive a crash whole: written beside, fsynced, renamed, their directory fsynced.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use flow_core::{ErrorKind, StepError};
+use rustix::fs::{CWD, Mode};
+
+use super::draft::Draft;
 
 /// Runs file work where it may block.
 pub(crate) async fn off_thread<T: Send + 'static>(
@@ -78,15 +81,9 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), StepError> {
 }
 
 fn write_beside(beside: &Path, content: &[u8]) -> io::Result<()> {
-    // Left by a writer that died: never completed, so of no use to anyone.
-    if let Err(error) = fs::remove_file(beside)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error);
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
-    file.write_all(content)?;
-    file.sync_all()
+    let mut draft = Draft::begin(CWD, beside, Mode::RUSR | Mode::WUSR)?;
+    draft.write_all(content)?;
+    draft.sync()
 }
 
 fn beside(path: &Path) -> PathBuf {

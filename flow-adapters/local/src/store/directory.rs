@@ -14,6 +14,8 @@ use flow_core::{ErrorKind, StepError};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::os::Draft;
+
 /// Who may read what is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readers {
@@ -215,14 +217,9 @@ impl Directory {
     /// Begins a new file called `staged` in this directory; one that a dead writer left under the name is removed.
     pub(super) fn stage(&self, staged: &str, readers: Readers) -> Result<Staged<'_>, StepError> {
         let path = self.path_of(OsStr::new(staged));
-        match rustix::fs::unlinkat(&self.fd, staged, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(refused(errno, "the file cannot be written", &path)),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, staged, flags, readers.file())
-            .map_err(|errno| refused(errno, "the file cannot be written", &path))?;
-        Ok(Staged { directory: self, name: staged.to_owned(), file: File::from(fd), settled: false })
+        let draft = Draft::begin(&self.fd, staged, readers.file())
+            .map_err(|error| failed(error, "the file cannot be written", &path))?;
+        Ok(Staged { directory: self, name: staged.to_owned(), draft, settled: false })
     }
 
     /// Replaces the file `name` and reads it back. The old file stands whole on every error but one in doubt.
@@ -275,19 +272,19 @@ impl Directory {
 pub(super) struct Staged<'a> {
     directory: &'a Directory,
     name: String,
-    file: File,
+    draft: Draft,
     settled: bool,
 }
 
 impl Staged<'_> {
     /// Where the content goes.
-    pub(super) const fn writer(&mut self) -> &mut File {
-        &mut self.file
+    pub(super) const fn writer(&mut self) -> &mut Draft {
+        &mut self.draft
     }
 
     /// Writes all of `content`.
     pub(super) fn write(&mut self, content: &[u8]) -> Result<(), StepError> {
-        self.file
+        self.draft
             .write_all(content)
             .map_err(|error| failed(error, "the file cannot be written", &self.directory.path_of(&self.name)))
     }
@@ -308,8 +305,8 @@ impl Staged<'_> {
     }
 
     fn make_durable(&self) -> Result<(), StepError> {
-        self.file
-            .sync_all()
+        self.draft
+            .sync()
             .map_err(|error| failed(error, "the file is not durable", &self.directory.path_of(&self.name)))
     }
 }

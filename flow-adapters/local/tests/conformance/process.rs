@@ -10,5 +10,7 @@ mod health;
 mod launch;
 #[path = "process/stop.rs"]
 mod stop;
+#[path = "process/suite.rs"]
+mod suite;
 #[path = "process/world.rs"]
 mod world;

@@ -2,6 +2,8 @@
 
 #[path = "proxy/server.rs"]
 mod server;
+#[path = "proxy/suite.rs"]
+mod suite;
 #[path = "proxy/user.rs"]
 mod user;
 #[path = "proxy/world.rs"]

@@ -4,11 +4,13 @@
 mod assets;
 #[path = "store/files.rs"]
 mod files;
+#[path = "store/prober.rs"]
+mod prober;
 #[path = "store/rules.rs"]
 mod rules;
 #[path = "store/server.rs"]
-mod server;
+pub(crate) mod server;
 #[path = "store/tree.rs"]
-mod tree;
+pub(crate) mod tree;
 #[path = "store/wire.rs"]
 mod wire;

@@ -125,6 +125,11 @@ impl Line {
         frozen.unwrap().facts.into_values().collect()
     }
 
+    /// How many records `run` has.
+    pub(crate) async fn records(&self, run: &str) -> usize {
+        self.journal.load(&RunId::new(run).unwrap()).await.unwrap().len()
+    }
+
     /// The last record of `run`.
     pub(crate) async fn last(&self, run: &str) -> flow_core::journal::Record {
         let raw = self.journal.load(&RunId::new(run).unwrap()).await.unwrap();

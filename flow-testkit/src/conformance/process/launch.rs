@@ -1,5 +1,6 @@
 //! What a launch starts, and what it refuses.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use flow_core::port::{Health, LaunchSpec};
@@ -24,7 +25,7 @@ pub async fn a_launched_instance_runs_and_is_listed_as_what_it_is(fixture: &impl
         None => launched.address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()),
     };
     assert!(is_address, "`{}` is neither `host:port` nor `unix:PATH`", launched.address);
-    assert_eq!(fixture.processes().instances(&WEB).await?, [launched.clone()]);
+    assert_eq!(fixture.processes().instances(&WEB).await?, from_ref(&launched));
     let patience = Patience::until("it listens at its address");
     while !fixture.answers(&launched).await? {
         patience.wait().await?;
@@ -149,7 +150,7 @@ pub async fn an_instance_that_has_ended_can_be_launched_again(fixture: &impl Pro
             assert_eq!(error.kind(), ErrorKind::Conflict, "{}", whole(&error));
         }
     }
-    assert_eq!(running(fixture, &WEB).await?, [id.clone()]);
+    assert_eq!(running(fixture, &WEB).await?, from_ref(&id));
     assert_eq!(listed(fixture, &WEB).await?, [id]);
     Ok(())
 }

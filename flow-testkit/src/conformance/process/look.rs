@@ -1,5 +1,7 @@
 //! What can be seen of the instances of a service.
 
+use std::slice::from_ref;
+
 use flow_core::port::Health;
 use flow_core::{ErrorKind, Name, name};
 
@@ -103,7 +105,7 @@ pub async fn looking_changes_nothing(fixture: &impl ProcessFixture) -> Checked {
 pub async fn the_next_controller_finds_what_runs(fixture: &impl ProcessFixture) -> Checked {
     let launched = launch(fixture, &name!("web-1"), Program::Serves).await?;
     let next = fixture.next_controller();
-    assert_eq!(next.instances(&WEB).await?, [launched.clone()]);
+    assert_eq!(next.instances(&WEB).await?, from_ref(&launched));
     assert_eq!(
         next.launched(&WEB, &launched.id).await?,
         fixture.processes().launched(&WEB, &launched.id).await?

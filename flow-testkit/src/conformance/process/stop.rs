@@ -1,5 +1,6 @@
 //! How an instance ends.
 
+use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
 use flow_core::port::Health;
@@ -35,7 +36,7 @@ pub async fn stopping_what_is_not_there_is_done_and_touches_nothing_else(
     processes.stop(&permit(), &WEB, &name!("web-2"), GRACE).await?;
     processes.stop(&permit(), &API, &name!("web-1"), GRACE).await?;
     for (service, id) in [(WEB, name!("web-1")), (API, name!("web-2"))] {
-        assert_eq!(running(fixture, &service).await?, [id.clone()]);
+        assert_eq!(running(fixture, &service).await?, from_ref(&id));
         assert_eq!(listed(fixture, &service).await?, [id]);
     }
     Ok(())

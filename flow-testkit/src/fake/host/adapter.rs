@@ -84,6 +84,11 @@ impl FakeHost {
         self.machine().tree.put(path, node)
     }
 
+    /// Removes whatever stands at `path`, with all that is below it, as somebody else would.
+    pub fn clear(&self, path: &HostPath) {
+        self.machine().tree.prune(path);
+    }
+
     /// All that stands below the root.
     #[must_use]
     pub fn tree(&self) -> BTreeMap<String, HostNode> {

@@ -3,22 +3,25 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, mpsc};
+use std::{fs, thread};
 
 use flow_core::port::{LaunchSpec, ProcessManager};
 use flow_core::{Clock, SystemClock};
 use flow_local::process::{LocalProcesses, ProcessesConfig};
 use flow_testkit::permit;
 use futures::future::BoxFuture;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::world::{kill, spec};
 
 const ROLE: &str = "TEST_ROLE";
 const ROOT: &str = "TEST_ROOT";
 const SPEC: &str = "TEST_SPEC";
+/// Where a server leaves its note when it is asked to end; empty for one that ignores it.
+const WHEN_ASKED: &str = "TEST_WHEN_ASKED";
 const ENTRY: [&str; 4] =
     ["process::child::the_program_of_other_tests", "--exact", "--ignored", "--nocapture"];
 
@@ -31,8 +34,22 @@ pub(super) fn server(instance: &str) -> LaunchSpec {
     server
 }
 
+/// A server that leaves a note at `note` when it is asked to end, and ends then. It listens once it would hear that.
+pub(super) fn polite_server(instance: &str, note: &Path) -> LaunchSpec {
+    let mut polite = server(instance);
+    polite.env.insert(WHEN_ASKED.to_owned(), note.display().to_string());
+    polite
+}
+
+/// A server that ignores being asked to end. It listens once it does.
+pub(super) fn stubborn_server(instance: &str) -> LaunchSpec {
+    let mut stubborn = server(instance);
+    stubborn.env.insert(WHEN_ASKED.to_owned(), String::new());
+    stubborn
+}
+
 /// A controller in a process of its own.
-pub(super) fn controller(role: &str, root: &std::path::Path, spec: &LaunchSpec) -> Command {
+pub(super) fn controller(role: &str, root: &Path, spec: &LaunchSpec) -> Command {
     let mut controller = Command::new(std::env::current_exe().unwrap());
     controller
         .args(ENTRY)
@@ -49,11 +66,34 @@ pub(super) fn controller(role: &str, root: &std::path::Path, spec: &LaunchSpec) 
 #[ignore = "no test: what the tests of this module start"]
 fn the_program_of_other_tests() {
     match std::env::var(ROLE).unwrap_or_default().as_str() {
-        "server" => serve(&std::env::args().next_back().unwrap()),
+        "server" => {
+            std::env::var(WHEN_ASKED).into_iter().for_each(hear);
+            serve(&std::env::args().next_back().unwrap());
+        }
         "controller" => control(Arc::new(SystemClock::new())),
         "controller that dies before it records" => control(Arc::new(DiesWhenAsked(SystemClock::new()))),
         _ => {}
     }
+}
+
+/// Hears from now on when this process is asked to end.
+fn hear(note: String) {
+    let (hears, ready) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut asked = signal(SignalKind::terminate()).unwrap();
+            hears.send(()).unwrap();
+            loop {
+                asked.recv().await;
+                if !note.is_empty() {
+                    fs::write(&note, "asked").unwrap();
+                    std::process::exit(0);
+                }
+            }
+        });
+    });
+    ready.recv().unwrap();
 }
 
 fn serve(address: &str) {

@@ -30,18 +30,6 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_server_is_healthy_on_a_port_and_gone_once_it_has_ended() {
-    let world = World::new();
-    let pid = world.launch(&server("web-1")).await.unwrap().pid.unwrap();
-    world.healthy("web-1").await;
-
-    kill(pid);
-    until("it is gone", || !runs(pid)).await;
-    assert_eq!(world.health("web-1").await, Health::Gone);
-    assert_eq!(world.health("never-there").await, Health::Gone);
-}
-
-#[tokio::test]
 async fn a_server_is_healthy_on_a_socket_that_goes_away_with_it() {
     let sockets = tempfile::tempdir().unwrap();
     let directory = sockets.path().to_owned();

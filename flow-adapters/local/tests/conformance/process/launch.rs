@@ -18,17 +18,6 @@ use super::world::{Bystander, GRACE, WEB, World, kill, named, ports_in_a_row, sc
 use crate::outside::{arguments_of, environment_of, group_of, processes_of, runs, tree, until};
 
 #[tokio::test]
-async fn an_instance_launched_twice_is_one_process() {
-    let world = World::new();
-    let first = world.launch(&sleeper("web-1")).await.unwrap();
-    let second = world.launch(&sleeper("web-1")).await.unwrap();
-
-    assert_eq!(first, second);
-    assert_eq!(processes_of(&world.root()), BTreeSet::from([first.pid.unwrap()]));
-    assert_eq!(world.manager.instances(&WEB).await.unwrap(), [first]);
-}
-
-#[tokio::test]
 async fn a_process_has_its_own_group_and_inherits_nothing() {
     let world = World::new();
     let mut wanted = sleeper("web-1");

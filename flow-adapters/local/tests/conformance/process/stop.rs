@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use flow_core::ErrorKind;
 use flow_core::port::ProcessManager;
-use flow_core::{ErrorKind, name};
 use flow_testkit::permit;
 
-use super::world::{GRACE, WEB, World, named, number_in, script, sleeper};
-use crate::outside::{processes_of, runs, until};
+use super::world::{GRACE, WEB, World, named, number_in, script};
+use crate::outside::{processes_of, runs};
 
 #[tokio::test]
 async fn a_stopped_instance_is_asked_first_and_is_gone_afterwards() {
@@ -31,23 +31,6 @@ async fn a_stopped_instance_is_asked_first_and_is_gone_afterwards() {
     assert!(!runs(pid));
     assert!(!world.state_file("web-1").exists());
     assert!(world.manager.log(&WEB, &named("web-1")).exists(), "the log stays");
-}
-
-#[tokio::test]
-async fn an_instance_that_will_not_end_is_killed_after_its_grace_and_not_before() {
-    let world = World::new();
-    let ready = world.file("ready");
-    let stubborn =
-        script("web-1", &format!("trap '' TERM; echo 1 > {}; while :; do sleep 0.05; done", ready.display()));
-    let pid = world.launch(&stubborn).await.unwrap().pid.unwrap();
-    number_in(&ready).await;
-    let grace = Duration::from_millis(400);
-    let begun = Instant::now();
-    world.stop("web-1", grace).await.unwrap();
-
-    assert!(begun.elapsed() >= grace);
-    assert!(!runs(pid));
-    assert!(processes_of(&world.root()).is_empty());
 }
 
 #[tokio::test]
@@ -90,19 +73,6 @@ async fn workers_that_outlive_the_first_process_are_waited_for() {
 }
 
 #[tokio::test]
-async fn stopping_what_is_not_there_is_done_and_changes_nothing_else() {
-    let world = World::new();
-    let pid = world.launch(&sleeper("web-1")).await.unwrap().pid.unwrap();
-    world.stop("web-2", GRACE).await.unwrap();
-    world.manager.stop(&permit(), &name!("api"), &named("web-1"), GRACE).await.unwrap();
-    assert!(runs(pid));
-
-    world.stop("web-1", GRACE).await.unwrap();
-    world.stop("web-1", GRACE).await.unwrap();
-    assert!(!runs(pid));
-}
-
-#[tokio::test]
 async fn a_stop_that_is_cancelled_says_so_and_the_next_one_finishes_it() {
     let world = World::new();
     let ready = world.file("ready");
@@ -121,13 +91,4 @@ async fn a_stop_that_is_cancelled_says_so_and_the_next_one_finishes_it() {
 
     world.stop("web-1", Duration::ZERO).await.unwrap();
     assert!(!runs(pid));
-}
-
-#[tokio::test]
-async fn an_instance_of_another_controller_is_stopped_by_this_one() {
-    let world = World::new();
-    let pid = world.launch(&sleeper("web-1")).await.unwrap().pid.unwrap();
-    world.next_controller().stop(&permit(), &WEB, &named("web-1"), GRACE).await.unwrap();
-    until("it is gone", || !runs(pid)).await;
-    assert!(world.pids().await.is_empty());
 }

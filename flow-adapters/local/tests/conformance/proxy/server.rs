@@ -14,6 +14,7 @@ struct Server {
     keeps: Option<Duration>,
     open: AtomicU64,
     accepted: AtomicU64,
+    waiting: AtomicU64,
     released: (Mutex<bool>, Condvar),
 }
 
@@ -33,6 +34,7 @@ pub(super) fn run(how: &str, address: &str) {
         keeps,
         open: AtomicU64::default(),
         accepted: AtomicU64::default(),
+        waiting: AtomicU64::default(),
         released: Default::default(),
     });
     if let Some(path) = address.strip_prefix("unix:") {
@@ -50,6 +52,7 @@ pub(super) fn run(how: &str, address: &str) {
 impl Server {
     /// Holds a response back until somebody asks for `/release`.
     fn wait(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
         let (released, changed) = &self.released;
         drop(changed.wait_while(released.lock().unwrap(), |released| !*released).unwrap());
     }
@@ -96,6 +99,8 @@ impl Server {
                 "status" => status = number?,
                 "length" => body = length.to_string(),
                 "open" => body = self.open.load(Ordering::SeqCst).to_string(),
+                "waiting" => body = self.waiting.load(Ordering::SeqCst).to_string(),
+                "slow" => std::thread::sleep(Duration::from_millis(number?)),
                 "accepted" => body = self.accepted.load(Ordering::SeqCst).to_string(),
                 "head" => {
                     body = head;

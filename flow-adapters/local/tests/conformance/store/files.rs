@@ -2,13 +2,13 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use flow_core::port::{ConfigurationStore, EvidenceStore, RunEvidence, Sealed, Vault};
+use flow_core::port::{ConfigurationStore, EvidenceStore, RunEvidence, Vault};
 use flow_core::{Digest, Environment, ErrorKind, Name, RunId, name};
 use flow_local::store::{DirectoryConfiguration, DirectoryEvidence, DirectoryVault};
 use flow_testkit::permit;
 use tempfile::TempDir;
 
-use super::tree::{mode, plant, tree, whole};
+use super::tree::{mode, plant, tree};
 
 fn place() -> (TempDir, PathBuf) {
     let directory = TempDir::new().unwrap();
@@ -17,21 +17,12 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn a_configuration_is_replaced_whole_and_removed() {
+async fn a_configuration_is_a_file_of_its_name_for_its_owner_alone() {
     let (_directory, root) = place();
     let store = DirectoryConfiguration::new(&root);
-    let name = name!("web.toml");
-    assert_eq!(store.read(&name).await.unwrap(), None);
-    store.write(&permit(), &name, None).await.unwrap();
-    for content in [&b"port = 1"[..], b"port = 2", b""] {
-        store.write(&permit(), &name, Some(content.to_vec())).await.unwrap();
-        assert_eq!(fs::read(root.join("web.toml")).unwrap(), content);
-        assert_eq!(store.read(&name).await.unwrap().as_deref(), Some(content));
-    }
+    store.write(&permit(), &name!("web.toml"), Some(b"port = 1".to_vec())).await.unwrap();
+    assert_eq!(fs::read(root.join("web.toml")).unwrap(), b"port = 1");
     assert_eq!(mode(&root.join("web.toml")), 0o600);
-    store.write(&permit(), &name, None).await.unwrap();
-    store.write(&permit(), &name, None).await.unwrap();
-    assert!(tree(&root).is_empty());
 }
 
 #[tokio::test]
@@ -96,41 +87,6 @@ async fn a_configuration_over_its_limit_is_refused_and_the_old_one_stands() {
 }
 
 #[tokio::test]
-async fn sealed_state_is_readable_by_its_owner_alone_and_kept_once() {
-    let (_directory, root) = place();
-    let vault = DirectoryVault::new(&root);
-    let sealed = vault.seal(&permit(), b"PASSWORD=x").await.unwrap();
-    assert_eq!(vault.seal(&permit(), b"PASSWORD=x").await.unwrap(), sealed);
-    assert_eq!(sealed.digest, Digest::of(b"PASSWORD=x"));
-    let file = root.join(sealed.digest.hex());
-    assert_eq!(fs::read(&file).unwrap(), b"PASSWORD=x");
-    assert_eq!((mode(&root), mode(&file)), (0o700, 0o600));
-    assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
-    assert_eq!(vault.open(&sealed).await.unwrap(), b"PASSWORD=x");
-}
-
-#[tokio::test]
-async fn sealed_state_that_was_changed_or_is_gone_is_found_out() {
-    let (_directory, root) = place();
-    let vault = DirectoryVault::new(&root);
-    let sealed = vault.seal(&permit(), b"PASSWORD=x").await.unwrap();
-    let file = root.join(sealed.digest.hex());
-    fs::write(&file, "PASSWORD=y").unwrap();
-    let error = vault.open(&sealed).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(!whole(&error).contains("PASSWORD"), "{}", whole(&error));
-    vault.seal(&permit(), b"PASSWORD=x").await.unwrap();
-    assert_eq!(vault.open(&sealed).await.unwrap(), b"PASSWORD=x");
-
-    fs::remove_file(&file).unwrap();
-    assert_eq!(vault.open(&sealed).await.unwrap_err().kind(), ErrorKind::NotFound);
-    let other = Sealed { digest: Digest::of(b"never sealed") };
-    assert_eq!(vault.open(&other).await.unwrap_err().kind(), ErrorKind::NotFound);
-    let nowhere = DirectoryVault::new(root.join("nowhere"));
-    assert_eq!(nowhere.open(&sealed).await.unwrap_err().kind(), ErrorKind::NotFound);
-}
-
-#[tokio::test]
 async fn a_vault_that_others_could_read_is_denied() {
     let (directory, root) = place();
     let vault = DirectoryVault::new(&root);
@@ -171,53 +127,6 @@ fn proof(release: &'static str, run: &str, contents: &[&str]) -> RunEvidence {
 
 fn evidence_file(root: &std::path::Path, content: &str, run: &str) -> PathBuf {
     root.join(format!("shop/staging/{}/{run}.json", Digest::of(content.as_bytes()).hex()))
-}
-
-#[tokio::test]
-async fn evidence_is_found_by_each_of_its_digests_oldest_first() {
-    let (_directory, root) = place();
-    let store = DirectoryEvidence::new(&root);
-    let find = |content: &'static str, environment| {
-        let (store, digest) = (store.clone(), Digest::of(content.as_bytes()));
-        async move { store.find(&name!("shop"), environment, &digest).await.unwrap() }
-    };
-    assert_eq!(find("a", Environment::Staging).await, []);
-    let late = proof("1.1.0", "a-late-run", &["a", "b"]);
-    let early =
-        RunEvidence { recorded: "2026-01-01T00:00:00Z".parse().unwrap(), ..proof("1.0.0", "run-9", &["a"]) };
-    store.record(&permit(), &late).await.unwrap();
-    store.record(&permit(), &early).await.unwrap();
-    store.record(&permit(), &late).await.unwrap();
-    assert_eq!(find("a", Environment::Staging).await, [early, late.clone()]);
-    assert_eq!(find("b", Environment::Staging).await, [late]);
-    assert_eq!(find("b", Environment::Production).await, []);
-    assert!(evidence_file(&root, "b", "a-late-run").is_file());
-}
-
-#[tokio::test]
-async fn the_first_evidence_of_a_run_stands_and_another_one_is_a_conflict() {
-    let (_directory, root) = place();
-    let store = DirectoryEvidence::new(&root);
-    let first = proof("1.0.0", "run-1", &["a"]);
-    store.record(&permit(), &first).await.unwrap();
-    let longer = RunEvidence { expires: "2030-01-01T00:00:00Z".parse().unwrap(), ..first.clone() };
-    store.record(&permit(), &longer).await.unwrap();
-    let other = store.record(&permit(), &proof("1.0.1", "run-1", &["a"])).await.unwrap_err();
-    assert_eq!(other.kind(), ErrorKind::Conflict);
-    let found = store.find(&name!("shop"), Environment::Staging, &Digest::of(b"a")).await.unwrap();
-    assert_eq!(found, [first]);
-}
-
-#[tokio::test]
-async fn evidence_without_digests_or_with_an_early_end_is_refused_with_both_problems() {
-    let (_directory, root) = place();
-    let mut evidence = proof("1.0.0", "run-1", &[]);
-    evidence.expires = evidence.recorded;
-    let error = DirectoryEvidence::new(&root).record(&permit(), &evidence).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid);
-    let text = whole(&error);
-    assert!(text.contains("`digests`") && text.contains("`expires`"), "{text}");
-    assert!(!root.exists());
 }
 
 #[tokio::test]

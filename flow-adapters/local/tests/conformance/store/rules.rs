@@ -33,22 +33,6 @@ fn set(rules: impl Into<String>) -> RuleSet {
     RuleSet { name: name!("shop"), rules: rules.into() }
 }
 
-#[tokio::test]
-async fn rules_come_into_force_byte_by_byte_and_go_away() {
-    let directory = TempDir::new().unwrap();
-    let rules = RuleFiles::new(directory.path().join("rules"));
-    let name = name!("shop");
-    assert_eq!(rules.read(&name).await.unwrap(), None);
-    rules.apply(&permit(), &set(GOOD)).await.unwrap();
-    rules.apply(&permit(), &set(GOOD)).await.unwrap();
-    let file = directory.path().join("rules/shop.rules.yml");
-    assert_eq!(fs::read_to_string(&file).unwrap(), GOOD);
-    assert_eq!(rules.read(&name).await.unwrap(), Some(set(GOOD)));
-    rules.remove(&permit(), &name).await.unwrap();
-    rules.remove(&permit(), &name).await.unwrap();
-    assert!(tree(&directory.path().join("rules")).is_empty());
-}
-
 /// Applies bad rules over good ones and says what was complained about.
 async fn refusal(bad: &str) -> String {
     let directory = TempDir::new().unwrap();

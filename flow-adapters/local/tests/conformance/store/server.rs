@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue, LOCATION};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -31,11 +31,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers every request with what `answer` says: a status and a body, or nothing, for ever.
+    /// Answers every request with what `answer` says: a status and a body, or nothing, for ever. A redirect leads where its
+    /// body says.
     pub(crate) async fn start(
         answer: impl Fn(&Asked) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
     ) -> Self {
-        let listener = listen().await;
+        Self::start_on(listen().await, answer)
+    }
+
+    /// As [`start`](Self::start), on a given listener.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        answer: impl Fn(&Asked) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (memory, answer) = (Arc::clone(&asked), Arc::new(answer));
@@ -50,7 +58,10 @@ impl Server {
                         let Some((status, body)) = answer(&asked) else {
                             return std::future::pending().await;
                         };
+                        let leads =
+                            HeaderValue::from_bytes(&body).ok().filter(|_| (300..400).contains(&status));
                         let mut response = Response::new(Full::new(Bytes::from(body)));
+                        response.headers_mut().extend(leads.map(|leads| (LOCATION, leads)));
                         *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap();
                         Ok::<_, Infallible>(response)
                     }
@@ -62,6 +73,13 @@ impl Server {
             }
         });
         Self { address, asked, accepting }
+    }
+
+    /// Stops listening, and says what was asked until then.
+    pub(crate) async fn stop(mut self) -> Vec<Asked> {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+        self.asked()
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {

@@ -161,19 +161,6 @@ async fn any_status_of_a_probe_is_a_reply_and_redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_probe_reads_eight_mebibytes_and_not_one_byte_more() {
-    let server = Server::start(|asked| {
-        let more = usize::from(asked.target == "/more");
-        Some((200, vec![b'x'; (8 << 20) + more]))
-    })
-    .await;
-    assert_eq!(probe(format!("http://{}/", server.address), LONG).await.unwrap().body.len(), 8 << 20);
-    let error = probe(format!("http://{}/more", server.address), LONG).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Failed);
-    assert!(whole(&error).contains("8388608"), "{}", whole(&error));
-}
-
-#[tokio::test]
 async fn a_probe_without_an_answer_says_why_and_never_shows_the_query() {
     let nobody = listen().await;
     let free = nobody.local_addr().unwrap();
