@@ -9,7 +9,7 @@ use flow_core::policy::Violation;
 use flow_core::port::{Builder, Source, SourceRequest};
 use flow_core::{Digest, Environment, Name};
 
-use crate::controller::{Controller, Ended, Order};
+use crate::controller::{Controller, Ended, Order, Trial};
 use crate::load::{Load, LoadPlan, LoadReport};
 use crate::outside::{Outside, Snapshot, Tree};
 use crate::release::Watch;
@@ -32,7 +32,8 @@ pub(crate) async fn carry_out(reports: &Path) -> Result<Verdict> {
     let directory = tempfile::Builder::new().prefix("flow-").tempdir()?;
     let world = World::at(directory.path(), None);
     let clock = world.clock.clone();
-    let job = Job { controller: Controller { world, reports: reports.to_path_buf(), death: None } };
+    let job =
+        Job { controller: Controller { world, reports: reports.to_path_buf(), trial: Trial::default() } };
     let verdict = tokio::select! {
         verdict = job.carry_out() => verdict,
         // Ctrl-C ends the job; the processes that it started go with it.
@@ -188,6 +189,7 @@ impl Job {
             Ended::Completed(_) => "completed",
             Ended::RolledBack(_) => "rolled back",
             Ended::Parked(_) => "parked",
+            Ended::Held => "held",
             Ended::Refused(refused) => {
                 println!("  refused: {refused}");
                 "refused"

@@ -13,12 +13,16 @@
 //!
 //! ```console
 //! $ deploy setup ROOT DATA [--releases DIR]              # 1.0.0 in staging; DATA is `staging` or `production`
-//! $ deploy release ROOT VERSION [--releases DIR] [--die before:N|after:N|inside:N:MS]
-//! $ deploy resume ROOT VERSION [--releases DIR] [--die ..]
+//! $ deploy release ROOT VERSION                          # from plan to report
+//! $ deploy resume ROOT VERSION                           # goes on with what another process left
+//! $ deploy give-up ROOT VERSION                          # undoes a held run
+//! $ deploy retry ROOT VERSION                            # tries again what a parked run could not undo
 //! $ deploy takedown ROOT
 //! ```
 //!
-//! They exit with 0 completed, 2 refused, 3 rolled back, 4 parked, 1 anything else.
+//! They exit with 0 completed, 2 refused, 3 rolled back, 4 parked, 5 held, 1 anything else. All of them take `--releases DIR`
+//! (where built artefacts are), `--run ID`, `--hold` (a failure holds), `--bake MS`, `--ttl MS`, `--approval NAME` (asked for
+//! before the switch), `--trail FILE` and `--die before:RECORD|after:RECORD|inside:CALL@POLL|effect:CALL`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
@@ -31,6 +35,7 @@ mod guard;
 mod infrastructure;
 mod job;
 mod load;
+mod options;
 mod outside;
 mod progress;
 mod release;
@@ -39,14 +44,14 @@ mod seed;
 mod setup;
 mod world;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use flow_core::Environment;
 
-use crate::controller::{Controller, Ended};
-use crate::dying::Death;
+use crate::controller::Ended;
+use crate::options::split;
 use crate::seed::Orders;
 use crate::setup::staging;
 use crate::world::World;
@@ -86,6 +91,8 @@ async fn carry_out(arguments: &[String]) -> Result<u8> {
         }
         ["release", root, version] => Ok(told(&options.controller(root).deploy(&staging(version)?).await?)),
         ["resume", root, version] => Ok(told(&options.controller(root).resume(&staging(version)?).await?)),
+        ["give-up", root, version] => Ok(told(&options.controller(root).give_up(&staging(version)?).await?)),
+        ["retry", root, version] => Ok(told(&options.controller(root).retry(&staging(version)?).await?)),
         ["takedown", root] => {
             let world = World::at(Path::new(root), None);
             setup::take_down(&world.root, &*world.clock).await?;
@@ -100,34 +107,4 @@ fn told(ended: &Ended) -> u8 {
         println!("{refused}");
     }
     ended.code()
-}
-
-#[derive(Default)]
-struct Options {
-    releases: Option<PathBuf>,
-    death: Option<Death>,
-}
-
-impl Options {
-    fn controller(&self, root: &str) -> Controller {
-        let world = World::at(Path::new(root), self.releases.as_deref());
-        let reports = world.root.join("reports");
-        Controller { world, reports, death: self.death }
-    }
-}
-
-fn split(arguments: &[String]) -> Result<(Vec<String>, Options)> {
-    let mut words = Vec::new();
-    let mut options = Options::default();
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().with_context(|| format!("`{argument}` needs a value"));
-        match argument.as_str() {
-            "--releases" => options.releases = Some(PathBuf::from(value()?)),
-            "--die" => options.death = Some(value()?.parse()?),
-            word if word.starts_with("--") => bail!("no such option: `{word}`"),
-            word => words.push(word.to_owned()),
-        }
-    }
-    Ok((words, options))
 }

@@ -150,10 +150,12 @@ fn serving(place: &Place, checkout: &Checkout, watch: Watch, pulse: Option<Arc<P
         .processes(name!("web"), processes.clone())
         .traffic(name!("web"), router.clone())
         .database(database.clone());
-    let rollout = |bake| Work::rollout(BlueGreen { bake, ..BlueGreen::default() }, place.service());
+    let rollout = |strategy| Work::rollout(strategy, place.service());
     let watched = match watch {
-        Watch::Gate => rollout(BAKE).watched_by(router.clone(), thresholds()),
-        Watch::Nobody => rollout(Duration::from_millis(100)),
+        Watch::Gate => {
+            rollout(BlueGreen { bake: BAKE, ..BlueGreen::default() }).watched_by(router.clone(), thresholds())
+        }
+        Watch::Nobody => rollout(place.world.unwatched.clone()),
     };
     Ok(Workflow {
         prepare: prepare(inspect, security(place)?),

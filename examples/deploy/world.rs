@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use flow_build::{CommandBuilder, CommandConfig, GitConfig, GitSource};
 use flow_core::port::{HealthCheck, Router};
+use flow_core::strategy::BlueGreen;
 use flow_core::{Clock, Environment, Name, Service, SystemClock, name};
 use flow_local::function::{FunctionsConfig, LocalFunctions};
 use flow_local::process::{LocalProcesses, ProcessesConfig};
@@ -29,6 +30,8 @@ pub(crate) struct World {
     pub(crate) root: PathBuf,
     /// Built artefacts: one build serves every environment.
     pub(crate) releases: PathBuf,
+    /// How the colours are switched where nobody sends requests.
+    pub(crate) unwatched: BlueGreen,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -43,7 +46,8 @@ pub(crate) struct Ports {
 impl World {
     pub(crate) fn at(root: &Path, releases: Option<&Path>) -> Self {
         let releases = releases.map_or_else(|| root.join("releases"), Path::to_path_buf);
-        Self { root: root.to_path_buf(), releases, clock: Arc::new(SystemClock::new()) }
+        let unwatched = BlueGreen { bake: Duration::from_millis(100), ..BlueGreen::default() };
+        Self { root: root.to_path_buf(), releases, unwatched, clock: Arc::new(SystemClock::new()) }
     }
 
     pub(crate) fn repository(&self) -> PathBuf {

@@ -9,6 +9,7 @@ pub mod world;
 
 mod ledger;
 mod permit;
+mod points;
 mod weights;
 
 #[doc(hidden)]

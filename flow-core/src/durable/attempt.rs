@@ -8,7 +8,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
-use crate::durable::{Attempt, Call};
+use crate::durable::{Attempt, Call, Points};
 use crate::error::{ErrorKind, StepError};
 use crate::journal::Recorded;
 
@@ -21,9 +21,10 @@ pub(super) async fn run(
     attempt: Attempt,
     lost: &CancelToken,
     clock: &Arc<dyn Clock>,
+    points: &Points,
 ) -> Result<Recorded, StepError> {
     let token = attempt.cancel.clone();
-    let mut task = Abort(tokio::spawn((call.effect)(attempt)));
+    let mut task = Abort(tokio::spawn(points.effect(&call.key, &call.effect, attempt, clock)));
     let reason = tokio::select! {
         biased;
         ended = &mut task.0 => return flatten(ended),

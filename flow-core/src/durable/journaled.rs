@@ -13,7 +13,7 @@ use crate::clock::{Entropy, SystemEntropy};
 use crate::durable::milestone::{entry_of, is_recorded};
 use crate::durable::session::{Session, chain};
 use crate::durable::{
-    Attempt, Call, Capabilities, Durable, Fencing, Milestone, Opening, PerformError, attempt,
+    Attempt, Call, Capabilities, Durable, Fencing, Milestone, Opening, PerformError, Points, attempt,
 };
 use crate::error::{Cause, ErrorKind, StepError};
 use crate::event::EventKind;
@@ -49,6 +49,7 @@ pub struct Journaled<J> {
     patience: Duration,
     owner: String,
     session: Mutex<Option<Session<J>>>,
+    points: Points,
 }
 
 impl<J> fmt::Debug for Journaled<J> {
@@ -65,7 +66,15 @@ impl<J: JournalStore> Journaled<J> {
     #[must_use]
     pub fn new(store: Arc<J>, run: RunId) -> Self {
         let owner = format!("pid-{}-{:08x}", std::process::id(), SystemEntropy.next() & 0xffff_ffff);
-        Self { store, run, ttl: TTL, patience: Duration::ZERO, owner, session: Mutex::new(None) }
+        Self {
+            store,
+            run,
+            ttl: TTL,
+            patience: Duration::ZERO,
+            owner,
+            session: Mutex::new(None),
+            points: Points::default(),
+        }
     }
 
     /// Lets the lease last `ttl` (30 s unless set): how long a run rests after its owner died.
@@ -79,6 +88,14 @@ impl<J: JournalStore> Journaled<J> {
     #[must_use]
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Lets `faults` say what goes wrong at this owner's calls and appends, and nowhere else.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn faults(mut self, faults: Arc<dyn crate::durable::FaultPoints>) -> Self {
+        self.points = Points::new(faults);
         self
     }
 
@@ -147,11 +164,12 @@ impl<J: JournalStore> Journaled<J> {
 
     /// Runs one attempt of `call` and says how it went, together with when it began and ended.
     async fn attempt(&self, call: &Call, number: u32) -> Result<Attempted, PerformError> {
-        let (fence, lost, clock) = {
+        let (fence, lost, clock, points) = {
             let mut guard = self.session().await;
             let session = guard.open()?;
             session.alive()?;
-            (session.lease.fence, session.keeper.lost().clone(), session.clock.clone())
+            let lost = session.keeper.lost().clone();
+            (session.lease.fence, lost, session.clock.clone(), session.points.clone())
         };
         let attempt = Attempt {
             idempotency_key: format!("{}/{}", self.run, call.key),
@@ -160,7 +178,7 @@ impl<J: JournalStore> Journaled<J> {
             cancel: call.options.cancel.child(),
         };
         let began = clock.now();
-        let result = attempt::run(call, attempt, &lost, &clock).await;
+        let result = attempt::run(call, attempt, &lost, &clock, &points).await;
         Ok(Attempted { result, began, ended: clock.now() })
     }
 
@@ -218,7 +236,8 @@ impl<J: JournalStore> Durable for Journaled<J> {
             }
         };
         let Opening { clock, events, .. } = opening;
-        let mut session = Session::new(self.store.clone(), lease, clock, events, state, head);
+        let mut session =
+            Session::new(self.store.clone(), lease, clock, events, state, head, self.points.clone());
         if let Some(running) = session.state.running() {
             let (plan, replayed, over) =
                 (running.plan.clone(), head.map_or(0, |(seq, _)| seq), running.mode.is_over());

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
-use crate::durable::PerformError;
 use crate::durable::attempt::Background;
+use crate::durable::{PerformError, Points};
 use crate::error::{Cause, ErrorKind};
 use crate::journal::{AcquireError, JournalStore, Lease};
 
@@ -18,9 +18,14 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Renews `lease` at a third of its time to live. A renewal that is late ends the right to act **before** the
-    /// lease itself ends, so that nobody else can have begun meanwhile.
-    pub(super) fn watch<J: JournalStore>(store: Arc<J>, lease: Lease, clock: Arc<dyn Clock>) -> Self {
+    /// Renews `lease` at a third of its time to live. A renewal that is late, or that never returns, ends the right to act
+    /// **before** the lease itself ends, so that nobody else can have begun meanwhile.
+    pub(super) fn watch<J: JournalStore>(
+        store: Arc<J>,
+        lease: Lease,
+        clock: Arc<dyn Clock>,
+        points: Points,
+    ) -> Self {
         let fate = Arc::new(Mutex::new(None));
         let lost = CancelToken::new();
         let (told, signal) = (fate.clone(), lost.clone());
@@ -28,7 +33,16 @@ impl Keeper {
         let task = Background::spawn(async move {
             let error = loop {
                 clock.sleep(lease.ttl / 3).await;
-                match store.renew(&lease).await {
+                let since = clock.monotonic().saturating_sub(renewed);
+                // What is under way has its grace after that, and the lease still lasts then. A watch that was itself woken
+                // late asks at least once.
+                let left = (lease.ttl * 2 / 3).saturating_sub(since).max(lease.ttl / 4);
+                let renewal = tokio::select! {
+                    biased;
+                    renewal = points.renewal(&lease, store.renew(&lease)) => renewal,
+                    () = clock.sleep(left) => Err(AcquireError::Unavailable("no answer in time".into())),
+                };
+                match renewal {
                     Ok(()) => renewed = clock.monotonic(),
                     Err(AcquireError::Lost { held, current }) => {
                         break PerformError::Superseded { held, current };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::durable::PerformError;
 use crate::durable::keeper::Keeper;
+use crate::durable::{PerformError, Points};
 use crate::error::{Cause, ErrorKind};
 use crate::event::{Event, EventHub, EventKind};
 use crate::journal::{self, AppendError, Entry, JournalStore, Lease};
@@ -27,6 +27,7 @@ pub(super) struct Session<J> {
     next_event: u64,
     /// Once a commit failed, nobody knows what the journal holds: this session never writes again.
     failed: Option<PerformError>,
+    pub(super) points: Points,
 }
 
 impl<J: JournalStore> Session<J> {
@@ -37,10 +38,11 @@ impl<J: JournalStore> Session<J> {
         events: EventHub,
         state: State,
         head: Option<(u64, Digest)>,
+        points: Points,
     ) -> Self {
-        let keeper = Keeper::watch(store.clone(), lease.clone(), clock.clone());
+        let keeper = Keeper::watch(store.clone(), lease.clone(), clock.clone(), points.clone());
         let (pending, next_event, failed) = (Vec::new(), 0, None);
-        Self { store, lease, keeper, clock, events, state, head, pending, next_event, failed }
+        Self { store, lease, keeper, clock, events, state, head, pending, next_event, failed, points }
     }
 
     /// Whether this owner may still act.
@@ -61,7 +63,8 @@ impl<J: JournalStore> Session<J> {
         Ok(())
     }
 
-    /// Writes everything that is pending, in one commit.
+    /// Writes everything that is pending, in one commit. A write that is refused, or that does not return while the lease
+    /// lasts, may stand all the same: this session is over then, and whoever opens the run next reads what is there.
     pub(super) async fn commit(&mut self) -> Result<(), PerformError> {
         self.alive()?;
         if self.pending.is_empty() {
@@ -78,8 +81,16 @@ impl<J: JournalStore> Session<J> {
             batch.push(raw);
         }
         let expected = self.head.map_or(0, |(seq, _)| seq);
-        if let Err(error) = self.store.append(&self.lease, expected, &batch).await {
-            return Err(self.failed.insert(translate(error)).clone());
+        let write = self.store.append(&self.lease, expected, &batch);
+        let appended = tokio::select! {
+            biased;
+            appended = self.points.append(&self.lease, &self.pending, &self.clock, write) => appended,
+            () = self.keeper.lost().cancelled() => Err(AppendError::Unavailable("the lease was lost meanwhile".into())),
+            () = self.clock.sleep(self.lease.ttl) => Err(AppendError::Unavailable("no answer in time".into())),
+        };
+        if let Err(error) = appended {
+            let known = self.keeper.fate().unwrap_or_else(|| translate(error));
+            return Err(self.failed.insert(known).clone());
         }
         self.head = head;
         for (at, entry) in std::mem::take(&mut self.pending) {

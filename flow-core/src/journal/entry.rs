@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -26,6 +27,17 @@ pub enum End {
     Cancelled,
     /// Nobody can tell.
     InDoubt,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+            Self::InDoubt => "in_doubt",
+        })
+    }
 }
 
 impl End {
@@ -280,4 +292,35 @@ pub enum Entry {
         /// How.
         outcome: RunOutcome,
     },
+}
+
+impl fmt::Display for Entry {
+    /// One word for people and for tests: the kind, what it is about and, for a call's end, how it ended, such as
+    /// `ended:Migrate/apply-migrations/do/0=done`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { .. } => f.write_str("started"),
+            Self::OwnerChanged { .. } => f.write_str("owner_changed"),
+            Self::Read { key, .. } => write!(f, "read:{key}"),
+            Self::Intended { key, .. } => write!(f, "intended:{key}"),
+            Self::Attempted { key, attempt, .. } => write!(f, "attempted:{key}#{attempt}"),
+            Self::Ended { key, ended } => write!(f, "ended:{key}={}", ended.end),
+            Self::SleepBegan { key, .. } => write!(f, "sleep_began:{key}"),
+            Self::SleepEnded { key } => write!(f, "sleep_ended:{key}"),
+            Self::WaitBegan { key, .. } => write!(f, "wait_began:{key}"),
+            Self::Signalled { key, .. } => write!(f, "signalled:{key}"),
+            Self::Concluded { stage, step, .. } => write!(f, "concluded:{stage}/{step}"),
+            Self::StageFinished { stage } => write!(f, "stage_finished:{stage}"),
+            Self::Held { .. } => f.write_str("held"),
+            Self::Released { .. } => f.write_str("released"),
+            Self::UndoFrozen { .. } => f.write_str("undo_frozen"),
+            Self::Undone { stage, step } => write!(f, "undone:{stage}/{step}"),
+            Self::UndoFailed { stage, step, .. } => write!(f, "undo_failed:{stage}/{step}"),
+            Self::Parked { .. } => f.write_str("parked"),
+            Self::Resumed { .. } => f.write_str("resumed"),
+            Self::Resolved { stage, step, .. } => write!(f, "resolved:{stage}/{step}"),
+            Self::Noted { .. } => f.write_str("noted"),
+            Self::Finished { .. } => f.write_str("finished"),
+        }
+    }
 }

@@ -88,8 +88,15 @@ pub trait JournalStore: Send + Sync + 'static {
 
     /// Appends `batch` in one commit. `expected` is the `seq` of the last record that the caller knows, 0 for none.
     ///
+    /// An implementor **must** hold that the batch stands whole or not at all, whatever it returns, and also when the future
+    /// is dropped. The caller acts only on `Ok`. After [`AppendError::Unavailable`], as after a drop, it cannot tell whether
+    /// the batch stands (a commit whose `fsync` failed may be found durable later): it neither acts on the batch nor appends
+    /// again under this lease, and whoever acquires the run next goes on from what [`load`](Self::load) gives. That is safe
+    /// both ways: an intent that stands unacted on is an attempt lost in a crash, and an end that does not stand is an
+    /// effect executed once more under the same key.
+    ///
     /// # Errors
-    /// See [`AppendError`]; nothing of the batch then stands.
+    /// See [`AppendError`]; nothing of the batch stands then, [`AppendError::Unavailable`] aside.
     async fn append(&self, lease: &Lease, expected: u64, batch: &[RawRecord]) -> Result<(), AppendError>;
 
     /// Marks `run` as over, so that [`incomplete`](Self::incomplete) no longer lists it.
@@ -172,7 +179,8 @@ pub enum LoadError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why records could not be appended. Nothing of the batch stands.
+/// Why records could not be appended. Nothing of the batch stands, unless [`Unavailable`](Self::Unavailable) says that this
+/// cannot be told.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
@@ -195,7 +203,8 @@ pub enum AppendError {
     /// There is no room.
     #[error("the journal store is full")]
     Full(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The store cannot be reached or written.
+    /// The store cannot be reached or written, or did not say that it wrote: the batch stands whole or not at all, and only a
+    /// later [`load`](JournalStore::load) tells.
     #[error("the journal store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

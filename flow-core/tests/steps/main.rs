@@ -5,6 +5,7 @@
 mod assets;
 mod build;
 mod contract;
+mod faults;
 mod functions;
 mod migrate;
 mod monitoring;

@@ -102,7 +102,7 @@ impl Shop {
     }
 
     /// Makes `version` the release that a build gives, with as many migrations.
-    fn release(&self, version: &str, migrations: u32) {
+    pub(crate) fn release(&self, version: &str, migrations: u32) {
         let content = |name: &str| format!("{name} {version}").into_bytes();
         let built = |name: &str| format!("/releases/{}", Digest::of(&content(name)).hex());
         let World { source, builder, assets, functions, database, .. } = &self.world;

@@ -73,7 +73,7 @@ pub struct PublishFunction {
 }
 
 headed!(PublishFunction);
-restores_function!(PublishFunction);
+restores_function!(PublishFunction, Live);
 
 impl PublishFunction {
     /// Publishes `function`. The step is called `<function>.publish`.

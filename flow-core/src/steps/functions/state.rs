@@ -1,4 +1,4 @@
-//! What the steps of one function share: its state, captured sealed and restored whole.
+//! What the steps of one function share: its state, captured sealed; each step restores what it changed of it.
 
 use std::sync::Arc;
 
@@ -9,6 +9,16 @@ use crate::name::Name;
 use crate::permit::Permit;
 use crate::port::{FunctionPlatform, FunctionState};
 use crate::rollback::Captured;
+
+/// What a step changes of a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Its code, and that it exists.
+    Whole,
+    Triggers,
+    Variables,
+    Live,
+}
 
 /// One function on its platform.
 #[derive(Clone)]
@@ -34,10 +44,26 @@ impl Target {
         Captured::of(&readable)?.sealed(&state)
     }
 
-    pub(super) async fn restore(&self, permit: &Permit, before: &Captured) -> Result<(), StepError> {
+    /// Brings back what `part` takes from the captured state, and leaves the rest of the function as it is now: the undo of
+    /// one step may be tried again after those of the others, and must not bring back what they have taken away.
+    pub(super) async fn restore(
+        &self,
+        permit: &Permit,
+        before: &Captured,
+        part: Part,
+    ) -> Result<(), StepError> {
         let before: FunctionState = before.get_sealed()?;
-        self.platform.restore(permit, &self.function, &before).await?;
-        if self.state_after().await? == before { Ok(()) } else { Err(self.differs("what it was before")) }
+        let now = self.state().await?;
+        let wanted = match part {
+            Part::Whole => before,
+            // The step that made the function is undone already, and everything with it.
+            _ if now == FunctionState::default() => return Ok(()),
+            Part::Triggers => FunctionState { triggers: before.triggers, ..now },
+            Part::Variables => FunctionState { variables: before.variables, ..now },
+            Part::Live => FunctionState { live: before.live, ..now },
+        };
+        self.platform.restore(permit, &self.function, &wanted).await?;
+        if self.state_after().await? == wanted { Ok(()) } else { Err(self.differs("what it was before")) }
     }
 
     pub(super) fn differs(&self, from: &'static str) -> StepError {
@@ -52,9 +78,9 @@ impl Target {
     }
 }
 
-/// The way back of a step of one function: its whole state is restored.
+/// The way back of a step of one function: the part that it changed is restored.
 macro_rules! restores_function {
-    ($step:ident) => {
+    ($step:ident, $part:ident) => {
         #[async_trait::async_trait]
         impl $crate::Rollback<$crate::stage::Functions> for $step {
             fn reversibility(&self) -> $crate::Reversibility {
@@ -75,7 +101,7 @@ macro_rules! restores_function {
                 before: &$crate::Captured,
                 _outcome: &$crate::Outcome<$crate::stage::Functions>,
             ) -> Result<(), $crate::StepError> {
-                self.target.restore(permit, before).await
+                self.target.restore(permit, before, $crate::steps::functions::state::Part::$part).await
             }
         }
     };

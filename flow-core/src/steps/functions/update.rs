@@ -37,7 +37,7 @@ pub struct UpdateFunctionCode {
 }
 
 headed!(UpdateFunctionCode);
-restores_function!(UpdateFunctionCode);
+restores_function!(UpdateFunctionCode, Whole);
 
 impl UpdateFunctionCode {
     /// Puts `code` in place for `function`. The step is called `<function>.code`.
@@ -133,7 +133,7 @@ pub struct SetTriggers {
 }
 
 headed!(SetTriggers);
-restores_function!(SetTriggers);
+restores_function!(SetTriggers, Triggers);
 
 impl SetTriggers {
     /// Gives `function` these triggers and no others. The step is called `<function>.triggers`.
@@ -211,7 +211,7 @@ pub struct SetVariables {
 }
 
 headed!(SetVariables);
-restores_function!(SetVariables);
+restores_function!(SetVariables, Variables);
 
 impl SetVariables {
     /// Gives `function` these variables and no others. The step is called `<function>.variables`.

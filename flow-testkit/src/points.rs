@@ -1,0 +1,26 @@
+//! The engine's own points of failure, under the same faults as the fakes.
+
+use flow_core::durable::{FaultPoints, PointFault};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::fault::{Fault, Faults, Moment};
+
+impl FaultPoints for Faults {
+    fn visit(&self, point: &str, about: &str) -> Option<PointFault> {
+        self.visit(point, about).map(|fault| match fault {
+            Fault::Refused(kind) => PointFault::Refused(kind),
+            Fault::InDoubt | Fault::HalfDone => PointFault::InDoubt,
+            Fault::Delayed(delay) => PointFault::Delayed(delay),
+            Fault::Hung => PointFault::Hung,
+            Fault::Crash(Moment::Before) => PointFault::CrashBefore,
+            Fault::Crash(Moment::Inside | Moment::After) => PointFault::CrashAfter,
+            Fault::Repeated => PointFault::Repeated,
+        })
+    }
+
+    fn crash(&self) -> BoxFuture<'static, ()> {
+        let faults = self.clone();
+        async move { faults.crash::<()>().await }.boxed()
+    }
+}
