@@ -4,11 +4,11 @@ use flow_core::durable::{FaultPoints, PointFault};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::fault::{Fault, Faults, Moment};
+use crate::fault::{Effect, Fault, Faults, Moment};
 
 impl FaultPoints for Faults {
     fn visit(&self, point: &str, about: &str) -> Option<PointFault> {
-        self.visit(point, about).map(|fault| match fault {
+        self.visit(point, about, Effect::Reads).map(|fault| match fault {
             Fault::Refused(kind) => PointFault::Refused(kind),
             Fault::InDoubt | Fault::HalfDone => PointFault::InDoubt,
             Fault::Delayed(delay) => PointFault::Delayed(delay),

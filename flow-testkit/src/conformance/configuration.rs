@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use flow_core::port::ConfigurationStore;
 use flow_core::{Name, name};
 
-use super::Checked;
-use super::refusal::{refusal, whole};
+use super::{Checked, Outside};
+use crate::conformance::refusal::{refusal, whole};
 use crate::permit;
 
 /// Makes one `#[tokio::test]` for every promise of [`ConfigurationStore`](flow_core::port::ConfigurationStore).
@@ -34,10 +34,10 @@ use crate::permit;
 ///     fn store(&self) -> &dyn ConfigurationStore {
 ///         &self.0
 ///     }
-///     async fn reopened(&self) -> Checked<Box<dyn ConfigurationStore>> {
+///     async fn reopened(&self) -> Outside<Box<dyn ConfigurationStore>> {
 ///         Ok(Box::new(self.0.clone()))
 ///     }
-///     async fn kept(&self) -> Checked<BTreeMap<String, Vec<u8>>> {
+///     async fn kept(&self) -> Outside<BTreeMap<String, Vec<u8>>> {
 ///         let file = |name: Name| Some((name.to_string(), self.0.in_force(&name)?));
 ///         Ok(self.0.names().into_iter().filter_map(file).collect())
 ///     }
@@ -83,10 +83,10 @@ pub trait ConfigurationFixture: Send + Sync {
     fn store(&self) -> &dyn ConfigurationStore;
 
     /// The same store as another process would open it.
-    async fn reopened(&self) -> Checked<Box<dyn ConfigurationStore>>;
+    async fn reopened(&self) -> Outside<Box<dyn ConfigurationStore>>;
 
     /// All that is kept, looked at from outside: configurations by name, and whatever else was left lying about.
-    async fn kept(&self) -> Checked<BTreeMap<String, Vec<u8>>>;
+    async fn kept(&self) -> Outside<BTreeMap<String, Vec<u8>>>;
 
     /// Makes every change impossible from now on: no room, no right, a directory in the way.
     async fn obstruct(&self) -> Checked;

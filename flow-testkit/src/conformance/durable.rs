@@ -11,6 +11,7 @@ pub mod waits;
 mod journaled;
 mod script;
 
+use crate::conformance::Outside;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,19 +148,19 @@ pub async fn fresh<G, F: DurableFixture + 'static>(constructor: impl AsyncFnOnce
 }
 
 impl<G> Fresh<G> {
-    fn plan(&self) -> Result<&Plan, Failure> {
+    fn plan(&self) -> Outside<&Plan> {
         self.script.as_ref().map(|script| &script.plan).map_err(|error| error.clone().into())
     }
 
     /// Opens the run as another process, and says where it stands.
-    async fn open(&self, holds: Holds) -> Result<(Arc<dyn Durable>, State), Failure> {
+    async fn open(&self, holds: Holds) -> Outside<(Arc<dyn Durable>, State)> {
         let handle = self.handle(holds);
         let state = handle.open(opening(self.plan()?.fingerprint)).await?;
         Ok((handle, state))
     }
 
     /// Opens the run for the first time, and starts it.
-    async fn begin(&self, holds: Holds) -> Result<Arc<dyn Durable>, Failure> {
+    async fn begin(&self, holds: Holds) -> Outside<Arc<dyn Durable>> {
         let (handle, state) = self.open(holds).await?;
         if state != State::Fresh {
             return Err("a new run is not fresh".into());
@@ -168,12 +169,12 @@ impl<G> Fresh<G> {
         Ok(handle)
     }
 
-    fn started(&self) -> Result<Milestone, Failure> {
+    fn started(&self) -> Outside<Milestone> {
         Ok(Milestone::Started { plan: Box::new(self.plan()?.clone()), approvals: Vec::new() })
     }
 
     /// Opens the run once whoever died has lost it.
-    async fn reopen(&self) -> Result<Arc<dyn Durable>, Failure> {
+    async fn reopen(&self) -> Outside<Arc<dyn Durable>> {
         let (handle, state) = self.open(Holds::Briefly).await?;
         if state == State::Fresh {
             return Err("a run that was started is fresh again".into());
@@ -182,7 +183,6 @@ impl<G> Fresh<G> {
     }
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn opening(fingerprint: Digest) -> Opening {
     Opening {

@@ -6,8 +6,8 @@ use flow_core::port::{EvidenceStore, RunEvidence};
 use flow_core::{Digest, Environment, ErrorKind, Name, RunId, name};
 use jiff::Timestamp;
 
-use super::Checked;
-use super::refusal::{refusal, whole};
+use super::{Checked, Outside};
+use crate::conformance::refusal::{refusal, whole};
 use crate::permit;
 
 /// Makes one `#[tokio::test]` for every promise of [`EvidenceStore`](flow_core::port::EvidenceStore).
@@ -29,10 +29,10 @@ use crate::permit;
 ///     fn store(&self) -> &dyn EvidenceStore {
 ///         &self.0
 ///     }
-///     async fn reopened(&self) -> Checked<Box<dyn EvidenceStore>> {
+///     async fn reopened(&self) -> Outside<Box<dyn EvidenceStore>> {
 ///         Ok(Box::new(self.0.clone()))
 ///     }
-///     async fn kept(&self) -> Checked<String> {
+///     async fn kept(&self) -> Outside<String> {
 ///         Ok(format!("{:?}", self.0.all()))
 ///     }
 ///     async fn damage(&self) -> Checked {
@@ -76,10 +76,10 @@ pub trait EvidenceFixture: Send + Sync {
     fn store(&self) -> &dyn EvidenceStore;
 
     /// The same store as another process would open it.
-    async fn reopened(&self) -> Checked<Box<dyn EvidenceStore>>;
+    async fn reopened(&self) -> Outside<Box<dyn EvidenceStore>>;
 
     /// All that is kept, looked at from outside, in any form that differs where it differs.
-    async fn kept(&self) -> Checked<String>;
+    async fn kept(&self) -> Outside<String>;
 
     /// Makes what is kept unreadable: torn files, a table that is gone.
     async fn damage(&self) -> Checked;
@@ -88,7 +88,7 @@ pub trait EvidenceFixture: Send + Sync {
 const SHOP: Name = name!("shop");
 
 /// Evidence of a run in staging that ended `at` seconds after the year began, and lasts a month.
-fn proof(run: &str, at: i64, contents: &[&str]) -> Checked<RunEvidence> {
+fn proof(run: &str, at: i64, contents: &[&str]) -> Outside<RunEvidence> {
     let recorded = Timestamp::from_second(1_767_225_600 + at)?;
     Ok(RunEvidence {
         application: SHOP,
@@ -103,7 +103,7 @@ fn proof(run: &str, at: i64, contents: &[&str]) -> Checked<RunEvidence> {
     })
 }
 
-async fn find(store: &dyn EvidenceStore, content: &str) -> Checked<Vec<RunEvidence>> {
+async fn find(store: &dyn EvidenceStore, content: &str) -> Outside<Vec<RunEvidence>> {
     Ok(store.find(&SHOP, Environment::Staging, &Digest::of(content.as_bytes())).await?)
 }
 

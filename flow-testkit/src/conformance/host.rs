@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use flow_core::port::{Command, Host, HostPath};
 
-use super::Checked;
+use super::{Checked, Outside};
 pub use crate::fake::HostNode;
 
 /// Makes one `#[tokio::test]` for every promise of [`Host`](flow_core::port::Host).
@@ -39,16 +39,16 @@ pub use crate::fake::HostNode;
 ///     fn environment(&self) -> BTreeMap<String, String> {
 ///         BTreeMap::from([("LANG".to_owned(), "C".to_owned())])
 ///     }
-///     async fn tree(&self) -> Checked<BTreeMap<String, HostNode>> {
+///     async fn tree(&self) -> Outside<BTreeMap<String, HostNode>> {
 ///         Ok(self.0.tree())
 ///     }
 ///     async fn put(&self, path: &str, node: HostNode) -> Checked {
 ///         Ok(self.0.put(&HostPath::new(path)?, node)?)
 ///     }
-///     async fn outside(&self) -> Checked<BTreeMap<String, HostNode>> {
+///     async fn outside(&self) -> Outside<BTreeMap<String, HostNode>> {
 ///         Ok(BTreeMap::new()) // Nothing is out there.
 ///     }
-///     async fn command(&self, behaviour: Behaviour) -> Checked<Command> {
+///     async fn command(&self, behaviour: Behaviour) -> Outside<Command> {
 ///         let (args, script) = match behaviour {
 ///             Behaviour::Arguments(args) => {
 ///                 let printed: String = args.iter().map(|arg| format!("{arg}\0")).collect();
@@ -70,7 +70,7 @@ pub use crate::fake::HostNode;
 ///         self.0.script(std::iter::once("program").chain(args.iter().map(String::as_str)), script);
 ///         Ok(Command::new("program", args))
 ///     }
-///     async fn running(&self) -> Checked<usize> {
+///     async fn running(&self) -> Outside<usize> {
 ///         Ok(self.0.running())
 ///     }
 /// }
@@ -138,21 +138,21 @@ pub trait HostFixture: Send + Sync {
     fn environment(&self) -> BTreeMap<String, String>;
 
     /// All that stands below the root, by path from there, looked at without the host.
-    async fn tree(&self) -> Checked<BTreeMap<String, HostNode>>;
+    async fn tree(&self) -> Outside<BTreeMap<String, HostNode>>;
 
     /// Puts something below the root, without the host, its parents included.
     async fn put(&self, path: &str, node: HostNode) -> Checked;
 
     /// What stands in the directory `outside` beside the root, which a link in the root reaches as `../outside`. It should
     /// hold a file `secret`; where a host has no such place, there is nothing.
-    async fn outside(&self) -> Checked<BTreeMap<String, HostNode>>;
+    async fn outside(&self) -> Outside<BTreeMap<String, HostNode>>;
 
     /// A command that behaves like this, whatever program the host has for it, with the timeout of [`Command::new`].
-    async fn command(&self, behaviour: Behaviour) -> Checked<Command>;
+    async fn command(&self, behaviour: Behaviour) -> Outside<Command>;
 
     /// How many processes of the command that [hangs](Behaviour::Hangs) run now, counted without the host: in the process
     /// table.
-    async fn running(&self) -> Checked<usize>;
+    async fn running(&self) -> Outside<usize>;
 }
 
 /// What a command of the suite does.
@@ -178,7 +178,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The timeout of commands that something else is to end: longer than any check takes.
 const LONG: Duration = Duration::from_secs(600);
 
-fn at(path: &str) -> Checked<HostPath> {
+fn at(path: &str) -> Outside<HostPath> {
     Ok(HostPath::new(path)?)
 }
 

@@ -3,6 +3,8 @@
 //! [`metrics_conformance!`](crate::metrics_conformance) makes a test of each. A source may count a request some time after it was
 //! answered: the checks wait for counts, and never for long.
 
+use crate::conformance::patience::Patience;
+use crate::conformance::refusal::refusal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +12,7 @@ use async_trait::async_trait;
 use flow_core::port::{Metrics, Sample};
 use flow_core::{Name, name};
 
-use crate::conformance::Checked;
-use crate::conformance::failure::{Failure, Patience, refused};
+use crate::conformance::{Checked, Outside};
 
 const OLD: Name = name!("1.0.0");
 const NEW: Name = name!("1.1.0");
@@ -28,7 +29,7 @@ const SLOW: Duration = Duration::from_millis(300);
 ///
 /// use flow_core::port::Metrics;
 /// use flow_core::{ErrorKind, Name, name};
-/// use flow_testkit::conformance::Failure;
+/// use flow_testkit::conformance::Outside;
 /// use flow_testkit::conformance::metrics::{Answering, MetricsFixture, Restart};
 /// use flow_testkit::fake::{FakeMetrics, Quality};
 /// use flow_testkit::fault::{At, Fault};
@@ -51,7 +52,7 @@ const SLOW: Duration = Duration::from_millis(300);
 ///         name!("web")
 ///     }
 ///
-///     async fn request(&self, version: &Name, answering: Answering) -> Result<(), Failure> {
+///     async fn request(&self, version: &Name, answering: Answering) -> Outside<()> {
 ///         let quality = match answering {
 ///             Answering::Status(status) if status >= 500 => Quality::good().failing(10_000),
 ///             Answering::Nothing => Quality::good().failing(10_000),
@@ -62,12 +63,12 @@ const SLOW: Duration = Duration::from_millis(300);
 ///         Ok(())
 ///     }
 ///
-///     async fn restart(&self) -> Result<Restart, Failure> {
+///     async fn restart(&self) -> Outside<Restart> {
 ///         self.0.begin_again("web");
 ///         Ok(Restart::BeganAgain)
 ///     }
 ///
-///     async fn break_source(&self) -> Result<(), Failure> {
+///     async fn break_source(&self) -> Outside<()> {
 ///         let gone = Fault::Refused(ErrorKind::Unavailable);
 ///         self.0.ledger().faults().inject(At::call("metrics.sample").onwards(), gone);
 ///         Ok(())
@@ -129,16 +130,16 @@ pub trait MetricsFixture: Send + Sync {
 
     /// Makes one request as a user would, which falls to `version` and is answered like this; returns when the user has the
     /// answer, or knows that there is none.
-    async fn request(&self, version: &Name, answering: Answering) -> Result<(), Failure>;
+    async fn request(&self, version: &Name, answering: Answering) -> Outside<()>;
 
     /// Starts again whatever holds the counters, and says what became of them.
-    async fn restart(&self) -> Result<Restart, Failure>;
+    async fn restart(&self) -> Outside<Restart>;
 
     /// Makes the source unreadable for good: ends whatever answers for the counters.
-    async fn break_source(&self) -> Result<(), Failure>;
+    async fn break_source(&self) -> Outside<()>;
 }
 
-async fn sample(fixture: &impl MetricsFixture, version: &Name) -> Result<Option<Sample>, Failure> {
+async fn sample(fixture: &impl MetricsFixture, version: &Name) -> Outside<Option<Sample>> {
     Ok(fixture.metrics().sample(&fixture.service(), version).await?)
 }
 
@@ -148,7 +149,7 @@ async fn counted(
     version: &Name,
     answering: Answering,
     count: u64,
-) -> Result<Sample, Failure> {
+) -> Outside<Sample> {
     let before = sample(fixture, version).await?.map_or(0, |sample| sample.requests);
     for _ in 0..count {
         fixture.request(version, answering).await?;
@@ -274,7 +275,7 @@ pub async fn a_source_that_cannot_be_read_is_an_error(fixture: &impl MetricsFixt
     counted(fixture, &OLD, Answering::Status(200), 1).await?;
     fixture.break_source().await?;
     for version in [OLD, NEW] {
-        refused("an unreadable source", sample(fixture, &version).await)?;
+        refusal(sample(fixture, &version).await, "an unreadable source")?;
     }
     Ok(())
 }

@@ -26,9 +26,8 @@ pub mod source;
 pub mod step;
 pub mod vault;
 
-mod failure;
+mod patience;
 mod promise;
 mod refusal;
 
-pub use failure::Failure;
 pub use promise::{Checked, Outside, breaks};

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use flow_core::port::{Notification, Notifier};
 use flow_core::{CancelToken, ErrorKind, Fence, Permit};
 
-use super::Checked;
-use super::refusal::refusal;
+use super::{Checked, Outside};
+use crate::conformance::refusal::refusal;
 use crate::permit_under;
 
 /// Makes one `#[tokio::test]` for every promise of [`Notifier`](flow_core::port::Notifier).
@@ -31,7 +31,7 @@ use crate::permit_under;
 ///     fn notifier(&self) -> &dyn Notifier {
 ///         &self.0
 ///     }
-///     async fn arrived(&self) -> Checked<Vec<Arrived>> {
+///     async fn arrived(&self) -> Outside<Vec<Arrived>> {
 ///         let messages = self.0.messages().into_iter();
 ///         Ok(messages.map(|(key, notification)| Arrived { key, notification }).collect())
 ///     }
@@ -80,7 +80,7 @@ pub trait NotifierFixture: Send + Sync {
     fn notifier(&self) -> &dyn Notifier;
 
     /// What arrived, as the other side saw it, in the order of arrival. Repetitions under one key may be told apart or not.
-    async fn arrived(&self) -> Checked<Vec<Arrived>>;
+    async fn arrived(&self) -> Outside<Vec<Arrived>>;
 
     /// Lets the other side treat messages like this from now on.
     async fn other_side(&self, other_side: OtherSide) -> Checked;

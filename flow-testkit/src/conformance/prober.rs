@@ -2,6 +2,7 @@
 //!
 //! [`prober_conformance!`](crate::prober_conformance) makes a test of each, against pages that the fixture serves.
 
+use crate::conformance::refusal::{refusal, whole};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,7 @@ use flow_core::ErrorKind;
 use flow_core::port::{ProbeReply, ProbeRequest, Prober};
 use futures::future::{Either, join_all, select};
 
-use crate::conformance::Checked;
-use crate::conformance::failure::{Failure, refused, whole};
+use crate::conformance::{Checked, Outside};
 
 /// Longer than any answer takes.
 const LONG: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ const LIMIT: usize = 8 << 20;
 /// use std::sync::atomic::{AtomicU32, Ordering};
 ///
 /// use flow_core::port::Prober;
-/// use flow_testkit::conformance::Failure;
+/// use flow_testkit::conformance::Outside;
 /// use flow_testkit::conformance::prober::{ProberFixture, Site};
 /// use flow_testkit::fake::{FakeProber, Page};
 ///
@@ -48,7 +48,7 @@ const LIMIT: usize = 8 << 20;
 ///         Arc::new(self.0.clone())
 ///     }
 ///
-///     async fn serve(&self, site: Site) -> Result<String, Failure> {
+///     async fn serve(&self, site: Site) -> Outside<String> {
 ///         let url = format!("http://shop.test/{}?token=secret", self.1.fetch_add(1, Ordering::Relaxed));
 ///         match site {
 ///             Site::Page { status, body } => drop(self.0.serve(&url, Page::new(status, body))),
@@ -60,7 +60,7 @@ const LIMIT: usize = 8 << 20;
 ///         Ok(url)
 ///     }
 ///
-///     async fn asked(&self, url: &str) -> Result<u64, Failure> {
+///     async fn asked(&self, url: &str) -> Outside<u64> {
 ///         Ok(self.0.asked(url))
 ///     }
 /// }
@@ -124,10 +124,10 @@ pub trait ProberFixture: Send + Sync {
     fn prober(&self) -> Arc<dyn Prober>;
 
     /// Serves `site` at a URL of its own, with a query that stands nowhere else in it, and gives that URL.
-    async fn serve(&self, site: Site) -> Result<String, Failure>;
+    async fn serve(&self, site: Site) -> Outside<String>;
 
     /// How many requests for `url`, as [`serve`](Self::serve) gave it, have arrived.
-    async fn asked(&self, url: &str) -> Result<u64, Failure>;
+    async fn asked(&self, url: &str) -> Outside<u64>;
 }
 
 async fn probe(
@@ -188,7 +188,7 @@ pub async fn one_probe_is_one_request(fixture: &impl ProberFixture) -> Checked {
         assert_eq!(fixture.asked(&url).await?, 1, "after a {status}");
     }
     let url = fixture.serve(Site::Silent).await?;
-    refused("a silent server", probe(fixture, url.clone(), SHORT).await)?;
+    refusal(probe(fixture, url.clone(), SHORT).await, "a silent server")?;
     assert_eq!(fixture.asked(&url).await?, 1, "after no answer");
     Ok(())
 }
@@ -198,7 +198,7 @@ pub async fn no_answer_in_time_is_timed_out(fixture: &impl ProberFixture) -> Che
     let url = fixture.serve(Site::Silent).await?;
     let begun = std::time::Instant::now();
     let probed = tokio::time::timeout(LONG, probe(fixture, url, SHORT)).await;
-    let error = refused("a silent server", probed.map_err(|_| "the timeout is not kept")?)?;
+    let error = refusal(probed.map_err(|_| "the timeout is not kept")?, "a silent server")?;
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{}", whole(&error));
     assert!(begun.elapsed() + Duration::from_millis(20) >= SHORT, "given up after {:?}", begun.elapsed());
     Ok(())
@@ -207,7 +207,7 @@ pub async fn no_answer_in_time_is_timed_out(fixture: &impl ProberFixture) -> Che
 /// Where nothing listens the service is unavailable, at once.
 pub async fn where_nobody_listens_it_is_unavailable(fixture: &impl ProberFixture) -> Checked {
     let url = fixture.serve(Site::Nobody).await?;
-    let error = refused("nobody", probe(fixture, url, LONG).await)?;
+    let error = refusal(probe(fixture, url, LONG).await, "nobody")?;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", whole(&error));
     Ok(())
 }
@@ -215,7 +215,7 @@ pub async fn where_nobody_listens_it_is_unavailable(fixture: &impl ProberFixture
 /// A body of more than 8 MiB is an error, and never the first part of it.
 pub async fn a_body_beyond_the_limit_is_no_reply(fixture: &impl ProberFixture) -> Checked {
     let url = fixture.serve(Site::Page { status: 200, body: vec![b'x'; LIMIT + 1] }).await?;
-    let error = refused("a body beyond the limit", probe(fixture, url, LONG).await)?;
+    let error = refusal(probe(fixture, url, LONG).await, "a body beyond the limit")?;
     assert_eq!(error.kind(), ErrorKind::Failed, "{}", whole(&error));
     Ok(())
 }
@@ -223,7 +223,7 @@ pub async fn a_body_beyond_the_limit_is_no_reply(fixture: &impl ProberFixture) -
 /// What is no URL of a web page is invalid, and the error names the field.
 pub async fn a_url_that_is_none_is_refused_by_its_field(fixture: &impl ProberFixture) -> Checked {
     for url in ["", "nothing", "/path", "ftp://shop.test/", "http://", "http:///path", "http://a b/"] {
-        let error = refused(url, probe(fixture, url.to_owned(), LONG).await)?;
+        let error = refusal(probe(fixture, url.to_owned(), LONG).await, url)?;
         assert_eq!(error.kind(), ErrorKind::Invalid, "`{url}`: {}", whole(&error));
         assert!(whole(&error).contains("`url`"), "`{url}`: {}", whole(&error));
     }
@@ -236,7 +236,7 @@ pub async fn no_error_shows_the_query(fixture: &impl ProberFixture) -> Checked {
     for site in [Site::Nobody, Site::Silent, large] {
         let url = fixture.serve(site).await?;
         let query = url.split_once('?').ok_or("the fixture serves it without a query")?.1.to_owned();
-        let error = refused("a probe without a reply", probe(fixture, url, SHORT).await)?;
+        let error = refusal(probe(fixture, url, SHORT).await, "a probe without a reply")?;
         let shown = format!("{} {error:?}", whole(&error));
         assert!(!shown.contains(&query), "`{query}` is in: {shown}");
     }

@@ -7,6 +7,7 @@ pub mod launch;
 pub mod look;
 pub mod stop;
 
+use crate::conformance::patience::Patience;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,7 @@ use async_trait::async_trait;
 use flow_core::port::{Health, Instance, InstanceId, LaunchSpec, ProcessManager};
 use flow_core::{Name, StepError, name};
 
-use crate::conformance::Checked;
-use crate::conformance::failure::{Failure, Patience};
+use crate::conformance::{Checked, Outside};
 use crate::permit;
 
 const WEB: Name = name!("web");
@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(600);
 ///
 /// use flow_core::port::{Health, HealthCheck, Instance, InstanceId, LaunchSpec, ProcessManager};
 /// use flow_core::{Digest, Name};
-/// use flow_testkit::conformance::Failure;
+/// use flow_testkit::conformance::Outside;
 /// use flow_testkit::conformance::process::{AfterKill, ProcessFixture, Program};
 /// use flow_testkit::fake::FakeFleet;
 ///
@@ -85,22 +85,22 @@ const GRACE: Duration = Duration::from_secs(600);
 ///         })
 ///     }
 ///
-///     async fn running(&self, service: &Name) -> Result<Vec<InstanceId>, Failure> {
+///     async fn running(&self, service: &Name) -> Outside<Vec<InstanceId>> {
 ///         let instances = self.0.instances_of(service.as_str());
 ///         let versions = self.0.running(service).into_iter().collect::<std::collections::BTreeSet<_>>();
 ///         let all = versions.iter().flat_map(|version| instances.running(version.as_str()));
 ///         Ok(all.map(|instance| instance.id).collect())
 ///     }
 ///
-///     async fn answers(&self, instance: &Instance) -> Result<bool, Failure> {
+///     async fn answers(&self, instance: &Instance) -> Outside<bool> {
 ///         Ok(instance.version.as_str() != "silent")
 ///     }
 ///
-///     async fn was_asked_to_end(&self, _: &Name, instance: &InstanceId) -> Result<bool, Failure> {
+///     async fn was_asked_to_end(&self, _: &Name, instance: &InstanceId) -> Outside<bool> {
 ///         Ok(self.0.changes().contains(&format!("stop {instance}")))
 ///     }
 ///
-///     async fn kill(&self, service: &Name, instance: &InstanceId) -> Result<AfterKill, Failure> {
+///     async fn kill(&self, service: &Name, instance: &InstanceId) -> Outside<AfterKill> {
 ///         self.0.instances_of(service.as_str()).kill(instance.as_str());
 ///         Ok(AfterKill::StaysDead)
 ///     }
@@ -189,16 +189,16 @@ pub trait ProcessFixture: Send + Sync {
 
     /// The instances of `service` that run, one entry for each process, read from outside: from the process table, never
     /// through the manager.
-    async fn running(&self, service: &Name) -> Result<Vec<InstanceId>, Failure>;
+    async fn running(&self, service: &Name) -> Outside<Vec<InstanceId>>;
 
     /// Whether somebody accepts connections at the address of `instance`, tried from outside.
-    async fn answers(&self, instance: &Instance) -> Result<bool, Failure>;
+    async fn answers(&self, instance: &Instance) -> Outside<bool>;
 
     /// Whether `instance` of `service`, which [serves](Program::Serves), was asked to end before it ended.
-    async fn was_asked_to_end(&self, service: &Name, instance: &InstanceId) -> Result<bool, Failure>;
+    async fn was_asked_to_end(&self, service: &Name, instance: &InstanceId) -> Outside<bool>;
 
     /// Kills `instance` of `service` from outside and returns when it has ended, with what the platform does then.
-    async fn kill(&self, service: &Name, instance: &InstanceId) -> Result<AfterKill, Failure>;
+    async fn kill(&self, service: &Name, instance: &InstanceId) -> Outside<AfterKill>;
 }
 
 fn spec(
@@ -206,22 +206,18 @@ fn spec(
     service: &Name,
     instance: &Name,
     program: Program,
-) -> Result<LaunchSpec, Failure> {
+) -> Outside<LaunchSpec> {
     let missing = || format!("the fixture has no specification for {program:?}");
     Ok(fixture.spec(service, instance, program).ok_or_else(missing)?)
 }
 
 /// Launches an instance of `web`.
-async fn launch(
-    fixture: &impl ProcessFixture,
-    instance: &Name,
-    program: Program,
-) -> Result<Instance, Failure> {
+async fn launch(fixture: &impl ProcessFixture, instance: &Name, program: Program) -> Outside<Instance> {
     let spec = spec(fixture, &WEB, instance, program)?;
     Ok(fixture.processes().launch(&permit(), &spec).await?)
 }
 
-async fn running(fixture: &impl ProcessFixture, service: &Name) -> Result<Vec<InstanceId>, Failure> {
+async fn running(fixture: &impl ProcessFixture, service: &Name) -> Outside<Vec<InstanceId>> {
     let mut running = fixture.running(service).await?;
     running.sort();
     Ok(running)

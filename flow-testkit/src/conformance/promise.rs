@@ -3,12 +3,12 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
 
-/// What a promise's check gives: it fails by panicking where the promise is broken, by an error where the thing under test
-/// refused what it may not refuse.
-pub type Checked<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
 /// What a fixture found or arranged outside the thing under test, or why it could not.
 pub type Outside<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What a promise's check gives: it fails by panicking where the promise is broken, by an error where the thing under test
+/// refused what it may not refuse.
+pub type Checked = Outside<()>;
 
 /// Holds where `check` does not: the implementation that it was given breaks the promise, and the suite has noticed.
 ///

@@ -1,9 +1,10 @@
-use flow_core::{Cause, StepError};
+use std::error::Error;
+use std::fmt::Write as _;
 
-use super::Checked;
+use super::Outside;
 
 /// The error that `answer` must be.
-pub(super) fn refusal<T>(answer: Result<T, StepError>, of: &str) -> Checked<StepError> {
+pub(super) fn refusal<T, E>(answer: Result<T, E>, of: &str) -> Outside<E> {
     match answer {
         Err(error) => Ok(error),
         Ok(_) => Err(format!("{of} was let pass").into()),
@@ -11,6 +12,12 @@ pub(super) fn refusal<T>(answer: Result<T, StepError>, of: &str) -> Checked<Step
 }
 
 /// All that an error says, to its last cause, for people and for programmers.
-pub(super) fn whole(error: &StepError) -> String {
-    format!("{} {error:?}", Cause::from(error))
+pub(super) fn whole(error: &dyn Error) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
 }

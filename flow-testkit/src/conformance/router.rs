@@ -6,6 +6,7 @@ pub mod flight;
 pub mod refusal;
 pub mod traffic;
 
+use crate::conformance::Outside;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +14,6 @@ use async_trait::async_trait;
 use flow_core::port::{Route, Router, Routing};
 use flow_core::{Name, Permit, name};
 
-use crate::conformance::failure::Failure;
 use crate::permit_under;
 
 const OLD: Name = name!("1.0.0");
@@ -29,7 +29,7 @@ const NEW: Name = name!("1.1.0");
 ///
 /// use flow_core::port::{HealthCheck, LaunchSpec, ProcessManager, Router};
 /// use flow_core::{Digest, Name, name};
-/// use flow_testkit::conformance::Failure;
+/// use flow_testkit::conformance::Outside;
 /// use flow_testkit::conformance::router::{Answer, Held, RouterFixture};
 /// use flow_testkit::fake::{FakeFleet, UnderWay};
 ///
@@ -43,7 +43,7 @@ const NEW: Name = name!("1.1.0");
 ///
 /// #[async_trait::async_trait]
 /// impl Held for Request {
-///     async fn finish(self: Box<Self>) -> Result<Option<Answer>, Failure> {
+///     async fn finish(self: Box<Self>) -> Outside<Option<Answer>> {
 ///         let answered = self.0.finish();
 ///         Ok(answered.map(|answered| Answer { version: answered.version, address: answered.address }))
 ///     }
@@ -67,7 +67,7 @@ const NEW: Name = name!("1.1.0");
 ///         Some(name!("api"))
 ///     }
 ///
-///     async fn backend(&self, service: &Name, version: &Name) -> Result<String, Failure> {
+///     async fn backend(&self, service: &Name, version: &Name) -> Outside<String> {
 ///         let number = self.0.running(service).len();
 ///         let spec = LaunchSpec {
 ///             service: service.clone(),
@@ -85,7 +85,7 @@ const NEW: Name = name!("1.1.0");
 ///         Ok(instance.address)
 ///     }
 ///
-///     async fn kill(&self, address: &str) -> Result<(), Failure> {
+///     async fn kill(&self, address: &str) -> Outside<()> {
 ///         for instance in self.0.instances_of("web").running("1.1.0") {
 ///             if instance.address == address {
 ///                 self.0.instances_of("web").kill(instance.id.as_str());
@@ -94,12 +94,12 @@ const NEW: Name = name!("1.1.0");
 ///         Ok(())
 ///     }
 ///
-///     async fn request(&self, service: &Name) -> Result<Option<Answer>, Failure> {
+///     async fn request(&self, service: &Name) -> Outside<Option<Answer>> {
 ///         let answered = self.0.router_of(service.as_str()).request();
 ///         Ok(answered.map(|answered| Answer { version: answered.version, address: answered.address }))
 ///     }
 ///
-///     async fn begin(&self, service: &Name) -> Result<Box<dyn Held>, Failure> {
+///     async fn begin(&self, service: &Name) -> Outside<Box<dyn Held>> {
 ///         let begun = self.0.router_of(service.as_str()).begin().ok_or("nobody took the request")?;
 ///         Ok(Box::new(Request(begun)))
 ///     }
@@ -152,7 +152,7 @@ pub struct Answer {
 #[async_trait]
 pub trait Held: Send + Sync {
     /// Lets the backend answer, and reads the answer to its end; none where it did not come whole.
-    async fn finish(self: Box<Self>) -> Result<Option<Answer>, Failure>;
+    async fn finish(self: Box<Self>) -> Outside<Option<Answer>>;
 }
 
 /// A router under test, the backends behind it and the users before it.
@@ -172,17 +172,17 @@ pub trait RouterFixture: Send + Sync {
     fn other_service(&self) -> Option<Name>;
 
     /// Starts a backend that answers as `version` of `service`, and gives its address once it accepts connections.
-    async fn backend(&self, service: &Name, version: &Name) -> Result<String, Failure>;
+    async fn backend(&self, service: &Name, version: &Name) -> Outside<String>;
 
     /// Kills the backend at `address`; returns when nothing listens there.
-    async fn kill(&self, address: &str) -> Result<(), Failure>;
+    async fn kill(&self, address: &str) -> Outside<()>;
 
     /// Makes one new request of `service` as a user would, on a connection of its own, and says which backend answered it by
     /// what that backend itself said; none where there was no good answer.
-    async fn request(&self, service: &Name) -> Result<Option<Answer>, Failure>;
+    async fn request(&self, service: &Name) -> Outside<Option<Answer>>;
 
     /// Makes a request of `service` that its backend keeps open, and returns when it has arrived there.
-    async fn begin(&self, service: &Name) -> Result<Box<dyn Held>, Failure>;
+    async fn begin(&self, service: &Name) -> Outside<Box<dyn Held>>;
 }
 
 /// A permit of its own for the nth change of a check, as each move of a rollout has.
@@ -198,7 +198,7 @@ fn routing(routes: &[(Name, u8, &[String])]) -> Routing {
 }
 
 /// Routes all traffic to one fresh backend of `version`, and gives its address.
-async fn all_to(fixture: &impl RouterFixture, version: &Name, number: u32) -> Result<String, Failure> {
+async fn all_to(fixture: &impl RouterFixture, version: &Name, number: u32) -> Outside<String> {
     let service = fixture.service();
     let address = fixture.backend(&service, version).await?;
     let all = routing(&[(version.clone(), 100, std::slice::from_ref(&address))]);
@@ -211,7 +211,7 @@ async fn answers(
     fixture: &impl RouterFixture,
     service: &Name,
     count: usize,
-) -> Result<BTreeMap<Option<String>, usize>, Failure> {
+) -> Outside<BTreeMap<Option<String>, usize>> {
     let mut answers = BTreeMap::new();
     for _ in 0..count {
         let answer = fixture.request(service).await?;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use flow_core::port::{AlertRules, RuleSet};
 use flow_core::{ErrorKind, Name, name};
 
-use super::Checked;
-use super::refusal::{refusal, whole};
+use super::{Checked, Outside};
+use crate::conformance::refusal::{refusal, whole};
 use crate::permit;
 
 /// Makes one `#[tokio::test]` for every promise of [`AlertRules`](flow_core::port::AlertRules).
@@ -32,7 +32,7 @@ use crate::permit;
 ///     fn rules(&self) -> &dyn AlertRules {
 ///         &self.0
 ///     }
-///     async fn in_force(&self) -> Checked<BTreeMap<String, String>> {
+///     async fn in_force(&self) -> Outside<BTreeMap<String, String>> {
 ///         let set = |name: Name| Some((name.to_string(), self.0.in_force(&name)?));
 ///         Ok(self.0.names().into_iter().filter_map(set).collect())
 ///     }
@@ -77,7 +77,7 @@ pub trait RulesFixture: Send + Sync {
     fn rules(&self) -> &dyn AlertRules;
 
     /// The rules that the system uses, asked of the system itself: by name, and whatever else was left lying about.
-    async fn in_force(&self) -> Checked<BTreeMap<String, String>>;
+    async fn in_force(&self) -> Outside<BTreeMap<String, String>>;
 
     /// Makes every later apply impossible: the system is down, or there is no room.
     async fn obstruct(&self) -> Checked;

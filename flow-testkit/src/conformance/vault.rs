@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use flow_core::port::{Sealed, Vault};
 use flow_core::{Digest, ErrorKind};
 
-use super::Checked;
-use super::refusal::{refusal, whole};
+use super::{Checked, Outside};
+use crate::conformance::refusal::{refusal, whole};
 use crate::permit;
 
 /// Makes one `#[tokio::test]` for every promise of [`Vault`](flow_core::port::Vault).
@@ -26,10 +26,10 @@ use crate::permit;
 ///     fn vault(&self) -> &dyn Vault {
 ///         &self.0
 ///     }
-///     async fn reopened(&self) -> Checked<Box<dyn Vault>> {
+///     async fn reopened(&self) -> Outside<Box<dyn Vault>> {
 ///         Ok(Box::new(self.0.clone()))
 ///     }
-///     async fn count(&self) -> Checked<usize> {
+///     async fn count(&self) -> Outside<usize> {
 ///         Ok(self.0.count())
 ///     }
 ///     async fn tamper(&self, sealed: &Sealed, content: &[u8]) -> Checked {
@@ -40,7 +40,7 @@ use crate::permit;
 ///         self.0.lose(sealed);
 ///         Ok(())
 ///     }
-///     async fn open_to_others(&self) -> Checked<Vec<String>> {
+///     async fn open_to_others(&self) -> Outside<Vec<String>> {
 ///         Ok(Vec::new()) // Memory of this process alone.
 ///     }
 /// }
@@ -81,10 +81,10 @@ pub trait VaultFixture: Send + Sync {
     fn vault(&self) -> &dyn Vault;
 
     /// The same vault as another process would open it.
-    async fn reopened(&self) -> Checked<Box<dyn Vault>>;
+    async fn reopened(&self) -> Outside<Box<dyn Vault>>;
 
     /// How many contents it keeps, counted from outside: files of the directory, rows of the table.
-    async fn count(&self) -> Checked<usize>;
+    async fn count(&self) -> Outside<usize>;
 
     /// Puts `content` in the place of what was sealed, as somebody would who changes the file.
     async fn tamper(&self, sealed: &Sealed, content: &[u8]) -> Checked;
@@ -93,7 +93,7 @@ pub trait VaultFixture: Send + Sync {
     async fn lose(&self, sealed: &Sealed) -> Checked;
 
     /// What of the vault others than its owner can read, each thing by its name. There should be nothing.
-    async fn open_to_others(&self) -> Checked<Vec<String>>;
+    async fn open_to_others(&self) -> Outside<Vec<String>>;
 }
 
 const SECRET: &[u8] = b"PASSWORD=correct horse battery staple";

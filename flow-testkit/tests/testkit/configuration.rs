@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use flow_core::port::ConfigurationStore;
 use flow_core::{ErrorKind, Name, Permit, StepError, name};
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::configuration::ConfigurationFixture;
+use flow_testkit::conformance::{Checked, Outside};
 use flow_testkit::fake::FakeConfiguration;
 use flow_testkit::fault::{At, Fault};
 
@@ -94,12 +94,12 @@ impl ConfigurationFixture for Bench {
         self
     }
 
-    async fn reopened(&self) -> Checked<Box<dyn ConfigurationStore>> {
+    async fn reopened(&self) -> Outside<Box<dyn ConfigurationStore>> {
         let forgets = self.breaks == Break::ForgetsWithItsProcess;
         Ok(Box::new(if forgets { bench(self.breaks) } else { self.clone() }))
     }
 
-    async fn kept(&self) -> Checked<BTreeMap<String, Vec<u8>>> {
+    async fn kept(&self) -> Outside<BTreeMap<String, Vec<u8>>> {
         let names = self.store.names().into_iter();
         Ok(names.map(|name| (name.to_string(), self.store.in_force(&name).unwrap())).collect())
     }

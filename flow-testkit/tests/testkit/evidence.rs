@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use flow_core::port::{EvidenceStore, RunEvidence};
 use flow_core::{Digest, Environment, ErrorKind, Name, Permit, StepError, name};
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::evidence::EvidenceFixture;
+use flow_testkit::conformance::{Checked, Outside};
 use flow_testkit::fake::MemoryEvidence;
 use jiff::Timestamp;
 
@@ -90,12 +90,12 @@ impl EvidenceFixture for Bench {
         self
     }
 
-    async fn reopened(&self) -> Checked<Box<dyn EvidenceStore>> {
+    async fn reopened(&self) -> Outside<Box<dyn EvidenceStore>> {
         let forgets = self.breaks == Break::ForgetsWithItsProcess;
         Ok(Box::new(if forgets { bench(self.breaks) } else { self.clone() }))
     }
 
-    async fn kept(&self) -> Checked<String> {
+    async fn kept(&self) -> Outside<String> {
         let looks = if self.breaks == Break::CountsLooks { *self.looks.lock().unwrap() } else { 0 };
         Ok(format!("{looks} {:?}", self.store.all()))
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_core::port::{Command, CommandOutput, Host, HostPath};
 use flow_core::{ErrorKind, Fence, Permit, StepError};
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::host::{Behaviour, HostFixture, HostNode};
+use flow_testkit::conformance::{Checked, Outside};
 use flow_testkit::fake::{FakeHost, Script};
 use flow_testkit::fault::{At, Fault};
 use flow_testkit::{permit, permit_under};
@@ -248,7 +248,7 @@ impl HostFixture for Bench {
         BTreeMap::from([("LANG".to_owned(), "C".to_owned())])
     }
 
-    async fn tree(&self) -> Checked<BTreeMap<String, HostNode>> {
+    async fn tree(&self) -> Outside<BTreeMap<String, HostNode>> {
         Ok(self.host.tree())
     }
 
@@ -256,12 +256,12 @@ impl HostFixture for Bench {
         Ok(self.host.put(&HostPath::new(path)?, node)?)
     }
 
-    async fn outside(&self) -> Checked<BTreeMap<String, HostNode>> {
+    async fn outside(&self) -> Outside<BTreeMap<String, HostNode>> {
         let secret = self.outside.lock().unwrap().clone().into_bytes();
         Ok(BTreeMap::from([("secret".to_owned(), HostNode::File(secret))]))
     }
 
-    async fn command(&self, behaviour: Behaviour) -> Checked<Command> {
+    async fn command(&self, behaviour: Behaviour) -> Outside<Command> {
         let flood = || ["x".repeat(3 << 20), "end".to_owned()].concat();
         let (args, script) = match behaviour {
             Behaviour::Arguments(args) => {
@@ -278,7 +278,7 @@ impl HostFixture for Bench {
         Ok(Command::new("program", args))
     }
 
-    async fn running(&self) -> Checked<usize> {
+    async fn running(&self) -> Outside<usize> {
         Ok(self.host.running() + *self.leaked.lock().unwrap())
     }
 }

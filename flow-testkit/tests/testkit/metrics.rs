@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flow_core::port::{Metrics, Sample};
 use flow_core::{ErrorKind, Name, StepError, name};
-use flow_testkit::conformance::Failure;
+use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::metrics::{Answering, MetricsFixture, Restart};
 use flow_testkit::fake::{FakeMetrics, Quality};
 use flow_testkit::fault::{At, Fault};
@@ -49,7 +49,7 @@ impl MetricsFixture for Fixture {
         name!("web")
     }
 
-    async fn request(&self, version: &Name, answering: Answering) -> Result<(), Failure> {
+    async fn request(&self, version: &Name, answering: Answering) -> Outside<()> {
         let failing = Quality::good().failing(10_000);
         let quality = match (answering, self.0.how) {
             (Answering::Status(400..), Break::ClientErrorsAreFailures) => failing,
@@ -62,12 +62,12 @@ impl MetricsFixture for Fixture {
         Ok(())
     }
 
-    async fn restart(&self) -> Result<Restart, Failure> {
+    async fn restart(&self) -> Outside<Restart> {
         self.0.metrics.begin_again("web");
         Ok(Restart::BeganAgain)
     }
 
-    async fn break_source(&self) -> Result<(), Failure> {
+    async fn break_source(&self) -> Outside<()> {
         let gone = Fault::Refused(ErrorKind::Unavailable);
         self.0.metrics.ledger().faults().inject(At::call("metrics.sample").onwards(), gone);
         Ok(())

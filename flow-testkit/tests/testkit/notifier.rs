@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_core::port::{Notification, NotificationReceipt, Notifier};
 use flow_core::{ErrorKind, Fence, Permit, StepError};
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::notifier::{Arrived, NotifierFixture, OtherSide};
+use flow_testkit::conformance::{Checked, Outside};
 use flow_testkit::fake::{FakeNotifier, Webhook};
 use flow_testkit::permit_under;
 
@@ -80,7 +80,7 @@ impl NotifierFixture for Bench {
         self
     }
 
-    async fn arrived(&self) -> Checked<Vec<Arrived>> {
+    async fn arrived(&self) -> Outside<Vec<Arrived>> {
         let messages = self.notifier.messages().into_iter();
         Ok(messages.map(|(key, notification)| Arrived { key, notification }).collect())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_core::port::{ProbeReply, ProbeRequest, Prober};
 use flow_core::{ErrorKind, StepError};
-use flow_testkit::conformance::Failure;
+use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::prober::{ProberFixture, Site};
 use flow_testkit::fake::{FakeProber, Page};
 
@@ -50,7 +50,7 @@ impl ProberFixture for Fixture {
         Arc::new(self.0.clone())
     }
 
-    async fn serve(&self, site: Site) -> Result<String, Failure> {
+    async fn serve(&self, site: Site) -> Outside<String> {
         let url = format!("http://shop.test/{}?token=secret", self.1.fetch_add(1, Ordering::Relaxed));
         let page = match site {
             Site::Page { status, body } => Page::new(status, body),
@@ -66,7 +66,7 @@ impl ProberFixture for Fixture {
         Ok(url)
     }
 
-    async fn asked(&self, url: &str) -> Result<u64, Failure> {
+    async fn asked(&self, url: &str) -> Outside<u64> {
         Ok(self.0.prober.asked(url))
     }
 }

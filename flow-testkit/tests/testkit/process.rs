@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_core::port::{Health, HealthCheck, Instance, InstanceId, LaunchSpec, ProcessManager};
 use flow_core::{Digest, ErrorKind, Name, Permit, StepError, name};
-use flow_testkit::conformance::Failure;
+use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::process::{AfterKill, ProcessFixture, Program};
 use flow_testkit::fake::FakeFleet;
 
@@ -99,7 +99,7 @@ impl ProcessFixture for Fixture {
         })
     }
 
-    async fn running(&self, service: &Name) -> Result<Vec<InstanceId>, Failure> {
+    async fn running(&self, service: &Name) -> Outside<Vec<InstanceId>> {
         let instances = self.0.fleet.instances_of(service.as_str());
         let versions: BTreeSet<Name> = self.0.fleet.running(service).into_iter().collect();
         let of_fleet = versions.iter().flat_map(|version| instances.running(version.as_str()));
@@ -108,15 +108,15 @@ impl ProcessFixture for Fixture {
         Ok(running)
     }
 
-    async fn answers(&self, instance: &Instance) -> Result<bool, Failure> {
+    async fn answers(&self, instance: &Instance) -> Outside<bool> {
         Ok(instance.version.as_str() != "silent")
     }
 
-    async fn was_asked_to_end(&self, _: &Name, instance: &InstanceId) -> Result<bool, Failure> {
+    async fn was_asked_to_end(&self, _: &Name, instance: &InstanceId) -> Outside<bool> {
         Ok(self.0.fleet.changes().contains(&format!("stop {instance}")))
     }
 
-    async fn kill(&self, service: &Name, instance: &InstanceId) -> Result<AfterKill, Failure> {
+    async fn kill(&self, service: &Name, instance: &InstanceId) -> Outside<AfterKill> {
         self.0.fleet.instances_of(service.as_str()).kill(instance.as_str());
         Ok(AfterKill::StaysDead)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flow_core::port::{HealthCheck, InFlight, LaunchSpec, ProcessManager, Route, Router, Routing};
 use flow_core::{Digest, ErrorKind, Name, Permit, StepError, name};
-use flow_testkit::conformance::Failure;
+use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::router::{Answer, Held, RouterFixture};
 use flow_testkit::fake::{Answered, FakeFleet, UnderWay};
 use flow_testkit::permit;
@@ -67,7 +67,7 @@ struct Request {
 
 #[async_trait]
 impl Held for Request {
-    async fn finish(self: Box<Self>) -> Result<Option<Answer>, Failure> {
+    async fn finish(self: Box<Self>) -> Outside<Option<Answer>> {
         let cut = self.cuts.load(Ordering::SeqCst) != self.begun_after;
         Ok(self.under_way.finish().filter(|_| !cut).map(answer))
     }
@@ -92,7 +92,7 @@ impl RouterFixture for Fixture {
         Some(name!("api"))
     }
 
-    async fn backend(&self, service: &Name, version: &Name) -> Result<String, Failure> {
+    async fn backend(&self, service: &Name, version: &Name) -> Outside<String> {
         let number = self.0.fleet.running(service).len();
         let spec = LaunchSpec {
             service: service.clone(),
@@ -110,7 +110,7 @@ impl RouterFixture for Fixture {
         Ok(instance.address)
     }
 
-    async fn kill(&self, address: &str) -> Result<(), Failure> {
+    async fn kill(&self, address: &str) -> Outside<()> {
         let web = self.0.fleet.instances_of("web");
         for instance in ["1.0.0", "1.1.0"].iter().flat_map(|version| web.running(version)) {
             if instance.address == address {
@@ -120,13 +120,13 @@ impl RouterFixture for Fixture {
         Ok(())
     }
 
-    async fn request(&self, service: &Name) -> Result<Option<Answer>, Failure> {
+    async fn request(&self, service: &Name) -> Outside<Option<Answer>> {
         let tries = if self.0.how == Break::TriesAnotherVersion { 10 } else { 1 };
         let answered = (0..tries).find_map(|_| self.0.fleet.router_of(service.as_str()).request());
         Ok(answered.map(answer))
     }
 
-    async fn begin(&self, service: &Name) -> Result<Box<dyn Held>, Failure> {
+    async fn begin(&self, service: &Name) -> Outside<Box<dyn Held>> {
         let under_way = self.0.fleet.router_of(service.as_str()).begin().ok_or("nobody took the request")?;
         let cuts = Arc::clone(&self.0.cuts);
         let begun_after = cuts.load(Ordering::SeqCst);

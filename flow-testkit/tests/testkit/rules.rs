@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use flow_core::port::{AlertRules, RuleSet};
 use flow_core::{ErrorKind, Name, Permit, StepError, name};
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::rules::RulesFixture;
+use flow_testkit::conformance::{Checked, Outside};
 use flow_testkit::fake::FakeRules;
 use flow_testkit::fault::{At, Fault};
 
@@ -91,7 +91,7 @@ impl RulesFixture for Bench {
         self
     }
 
-    async fn in_force(&self) -> Checked<BTreeMap<String, String>> {
+    async fn in_force(&self) -> Outside<BTreeMap<String, String>> {
         let names = self.rules.names().into_iter();
         Ok(names.map(|name| (name.to_string(), self.rules.in_force(&name).unwrap())).collect())
     }

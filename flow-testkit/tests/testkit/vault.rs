@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use flow_core::port::{Sealed, Vault};
 use flow_core::{Digest, ErrorKind, Permit, StepError};
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::vault::VaultFixture;
+use flow_testkit::conformance::{Checked, Outside};
 use flow_testkit::fake::MemoryVault;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +87,12 @@ impl VaultFixture for Bench {
         self
     }
 
-    async fn reopened(&self) -> Checked<Box<dyn Vault>> {
+    async fn reopened(&self) -> Outside<Box<dyn Vault>> {
         let forgets = self.breaks == Break::ForgetsWithItsProcess;
         Ok(Box::new(if forgets { bench(self.breaks) } else { self.clone() }))
     }
 
-    async fn count(&self) -> Checked<usize> {
+    async fn count(&self) -> Outside<usize> {
         Ok(self.vault.count())
     }
 
@@ -107,7 +107,7 @@ impl VaultFixture for Bench {
         Ok(())
     }
 
-    async fn open_to_others(&self) -> Checked<Vec<String>> {
+    async fn open_to_others(&self) -> Outside<Vec<String>> {
         let all = self.sealed.lock().unwrap().iter().map(|sealed| sealed.digest.hex()).collect();
         Ok(if self.breaks == Break::LetsOthersRead { all } else { Vec::new() })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use flow_core::port::ConfigurationStore;
 use flow_template::{TemplateConfig, TemplateStore};
-use flow_testkit::conformance::Checked;
+use flow_testkit::conformance::{Checked, Outside};
 use flow_testkit::conformance::configuration::ConfigurationFixture;
 use tempfile::TempDir;
 
@@ -25,12 +25,12 @@ impl ConfigurationFixture for Directory {
         &self.store
     }
 
-    async fn reopened(&self) -> Checked<Box<dyn ConfigurationStore>> {
+    async fn reopened(&self) -> Outside<Box<dyn ConfigurationStore>> {
         Ok(Box::new(open(&self.directory)))
     }
 
     /// Every file of the directory, read past the adapter.
-    async fn kept(&self) -> Checked<BTreeMap<String, Vec<u8>>> {
+    async fn kept(&self) -> Outside<BTreeMap<String, Vec<u8>>> {
         let mut kept = BTreeMap::new();
         for entry in std::fs::read_dir(self.directory.path())? {
             let entry = entry?;

@@ -1,3 +1,4 @@
+use crate::conformance::Outside;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,7 +17,6 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use super::Failure;
 use crate::fake::FakeStep;
 use crate::{Ledger, World};
 
@@ -30,7 +30,7 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) async fn new() -> Result<Self, Failure> {
+    pub(super) async fn new() -> Outside<Self> {
         let world = World::new().with_service("web", 1);
         let setting = world.setting("1.0.0")?;
         let (ledger, fleet) = (Ledger::new(), Arc::new(world.fleet().clone()));

@@ -1,5 +1,7 @@
 //! What a launch starts, and what it refuses.
 
+use crate::conformance::patience::Patience;
+use crate::conformance::refusal::{refusal, whole};
 use std::slice::from_ref;
 use std::time::Duration;
 
@@ -8,7 +10,6 @@ use flow_core::{Digest, ErrorKind, name};
 
 use super::{API, AfterKill, ProcessFixture, Program, WEB, launch, listed, nothing_of, running, spec};
 use crate::conformance::Checked;
-use crate::conformance::failure::{Patience, refused, whole};
 use crate::permit;
 
 /// When a launch has returned, its instance runs, and it is listed under its id, version and digest, at one address.
@@ -52,7 +53,7 @@ pub async fn an_id_that_is_taken_is_refused_to_another_digest(fixture: &impl Pro
         digest: Digest::of(b"another artefact"),
         ..spec(fixture, &WEB, &name!("web-1"), Program::Serves)?
     };
-    let error = refused("a taken id", fixture.processes().launch(&permit(), &other).await)?;
+    let error = refusal(fixture.processes().launch(&permit(), &other).await, "a taken id")?;
     assert_eq!(error.kind(), ErrorKind::Conflict, "{}", whole(&error));
     assert_eq!(running(fixture, &WEB).await?, [name!("web-1")]);
     assert_eq!(fixture.processes().instances(&WEB).await?, [first]);
@@ -87,7 +88,7 @@ pub async fn a_bad_specification_is_refused_with_all_its_problems(fixture: &impl
     bad.program = "relative".into();
     bad.health.path = "no slash".to_owned();
     bad.health.timeout = Duration::ZERO;
-    let error = refused("a bad specification", fixture.processes().launch(&permit(), &bad).await)?;
+    let error = refusal(fixture.processes().launch(&permit(), &bad).await, "a bad specification")?;
     assert_eq!(error.kind(), ErrorKind::Invalid, "{}", whole(&error));
     for field in ["`program`", "`health.path`", "`health.timeout`"] {
         assert!(whole(&error).contains(field), "{field} is not in: {}", whole(&error));
@@ -104,7 +105,7 @@ pub async fn a_program_that_does_not_exist_is_not_found(fixture: &impl ProcessFi
     };
     let wanted =
         if missing.program.as_os_str().is_empty() { ErrorKind::Invalid } else { ErrorKind::NotFound };
-    let error = refused("a missing program", fixture.processes().launch(&permit(), &missing).await)?;
+    let error = refusal(fixture.processes().launch(&permit(), &missing).await, "a missing program")?;
     assert_eq!(error.kind(), wanted, "{}", whole(&error));
     nothing_of(fixture, &WEB).await
 }
@@ -146,7 +147,7 @@ pub async fn an_instance_that_has_ended_can_be_launched_again(fixture: &impl Pro
         }
         AfterKill::StartedAgain => {
             super::until_healthy(fixture, &id).await?;
-            let error = refused("a taken id", processes.launch(&permit(), &other).await)?;
+            let error = refusal(processes.launch(&permit(), &other).await, "a taken id")?;
             assert_eq!(error.kind(), ErrorKind::Conflict, "{}", whole(&error));
         }
     }

@@ -1,5 +1,7 @@
 //! What can be seen of the instances of a service.
 
+use crate::conformance::patience::Patience;
+use crate::conformance::refusal::{refusal, whole};
 use std::slice::from_ref;
 
 use flow_core::port::Health;
@@ -9,7 +11,6 @@ use super::{
     API, AfterKill, GRACE, ProcessFixture, Program, WEB, launch, listed, running, spec, until_healthy,
 };
 use crate::conformance::Checked;
-use crate::conformance::failure::{Patience, refused, whole};
 use crate::permit;
 
 /// Each service has its own instances, ordered by id whatever the order of their launches.
@@ -42,7 +43,7 @@ pub async fn what_does_not_run_was_not_launched(fixture: &impl ProcessFixture) -
     launch(fixture, &name!("web-2"), Program::Serves).await?;
     processes.stop(&permit(), &WEB, &name!("web-2"), GRACE).await?;
     for (service, id) in [(WEB, name!("web-2")), (WEB, name!("web-3")), (API, name!("web-1"))] {
-        let error = refused("what does not run", processes.launched(&service, &id).await)?;
+        let error = refusal(processes.launched(&service, &id).await, "what does not run")?;
         assert_eq!(error.kind(), ErrorKind::NotFound, "{}", whole(&error));
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! How an instance ends.
 
+use crate::conformance::patience::PATIENCE;
+use crate::conformance::refusal::{refusal, whole};
 use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,6 @@ use super::{
     API, GRACE, ProcessFixture, Program, WEB, launch, listed, nothing_of, running, spec, until_healthy,
 };
 use crate::conformance::Checked;
-use crate::conformance::failure::{PATIENCE, refused, whole};
 use crate::permit;
 
 /// When a stop has returned, the instance does not run, is not listed and is gone; stopping it again is done.
@@ -77,7 +78,7 @@ pub async fn a_stop_that_is_cancelled_says_so_and_can_be_made_again(
     let stop = tokio::time::timeout(PATIENCE, processes.stop(&cancelled, &service, &id, GRACE));
     let (ended, ()) = tokio::join!(stop, async { cancelled.cancel().cancel() });
     let ended = ended.map_err(|_| "a cancelled stop goes on")?;
-    let error = refused("a cancelled stop", ended)?;
+    let error = refusal(ended, "a cancelled stop")?;
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{}", whole(&error));
     processes.stop(&permit(), &WEB, &id, Duration::ZERO).await?;
     nothing_of(fixture, &WEB).await

@@ -1,8 +1,8 @@
 //! Requests under way while the routing changes.
 
 use super::{NEW, OLD, RouterFixture, all_to, nth, routing};
-use crate::conformance::Checked;
-use crate::conformance::failure::{Failure, Patience};
+use crate::conformance::patience::Patience;
+use crate::conformance::{Checked, Outside};
 
 /// A request that began before a switch is answered, whole, by the version where it began.
 pub async fn a_request_under_way_finishes_where_it_began(fixture: &impl RouterFixture) -> Checked {
@@ -16,7 +16,7 @@ pub async fn a_request_under_way_finishes_where_it_began(fixture: &impl RouterFi
     Ok(())
 }
 
-async fn under_way(fixture: &impl RouterFixture, address: &str) -> Result<u64, Failure> {
+async fn under_way(fixture: &impl RouterFixture, address: &str) -> Outside<u64> {
     let counted = fixture.router().in_flight(&fixture.service()).await?;
     Ok(counted.get(address).copied().unwrap_or(0))
 }

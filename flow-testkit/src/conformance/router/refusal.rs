@@ -1,20 +1,16 @@
 //! What a router refuses, with nothing changed.
 
+use crate::conformance::refusal::{refusal, whole};
 use flow_core::port::Routing;
 use flow_core::{ErrorKind, StepError};
 
 use super::{NEW, OLD, RouterFixture, all_to, nth, routing};
-use crate::conformance::Checked;
-use crate::conformance::failure::{Failure, refused, whole};
+use crate::conformance::{Checked, Outside};
 
 /// Puts `bad` after a good routing: it must be invalid and change nothing.
-async fn is_refused(
-    fixture: &impl RouterFixture,
-    bad: &Routing,
-    before: &Routing,
-) -> Result<StepError, Failure> {
+async fn is_refused(fixture: &impl RouterFixture, bad: &Routing, before: &Routing) -> Outside<StepError> {
     let (service, router) = (fixture.service(), fixture.router());
-    let error = refused(&format!("{bad:?}"), router.route(&nth(9), &service, bad).await)?;
+    let error = refusal(router.route(&nth(9), &service, bad).await, &format!("{bad:?}"))?;
     assert_eq!(error.kind(), ErrorKind::Invalid, "{bad:?}: {}", whole(&error));
     assert_eq!(router.routing(&service).await?, *before, "{bad:?}");
     let answer = fixture.request(&service).await?;

@@ -1,5 +1,6 @@
 //! Where requests go.
 
+use crate::conformance::refusal::{refusal, whole};
 use std::collections::BTreeMap;
 
 use flow_core::port::Routing;
@@ -7,7 +8,6 @@ use flow_core::{ErrorKind, name};
 
 use super::{NEW, OLD, RouterFixture, all_to, answers, near, nth, routing};
 use crate::conformance::Checked;
-use crate::conformance::failure::{refused, whole};
 
 /// Before anything was routed, the routing is empty and no request is answered.
 pub async fn nothing_is_routed_at_first(fixture: &impl RouterFixture) -> Checked {
@@ -127,9 +127,9 @@ pub async fn services_do_not_disturb_each_other(fixture: &impl RouterFixture) ->
     } else {
         let other = name!("not-served-here");
         let errors = [
-            refused("another service", router.routing(&other).await)?,
-            refused("another service", router.route(&nth(2), &other, &Routing::default()).await)?,
-            refused("another service", router.in_flight(&other).await)?,
+            refusal(router.routing(&other).await, "another service")?,
+            refusal(router.route(&nth(2), &other, &Routing::default()).await, "another service")?,
+            refusal(router.in_flight(&other).await, "another service")?,
         ];
         for error in errors {
             assert_eq!(error.kind(), ErrorKind::NotFound, "{}", whole(&error));

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use flow_core::port::{Instance, InstanceId, LaunchSpec, ProcessManager};
 use flow_core::{Name, SystemClock};
 use flow_local::process::{Addresses, LocalProcesses, ProcessesConfig};
-use flow_testkit::conformance::Failure;
+use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::process::{AfterKill, ProcessFixture, Program};
 use tempfile::TempDir;
 
@@ -84,22 +84,22 @@ impl ProcessFixture for Fixture {
         Some(wanted)
     }
 
-    async fn running(&self, service: &Name) -> Result<Vec<InstanceId>, Failure> {
+    async fn running(&self, service: &Name) -> Outside<Vec<InstanceId>> {
         Ok(self.instances(service).into_iter().map(|(_, id)| id).collect())
     }
 
-    async fn answers(&self, instance: &Instance) -> Result<bool, Failure> {
+    async fn answers(&self, instance: &Instance) -> Outside<bool> {
         Ok(match instance.address.strip_prefix("unix:") {
             Some(path) => UnixStream::connect(path).is_ok(),
             None => TcpStream::connect(&instance.address).is_ok(),
         })
     }
 
-    async fn was_asked_to_end(&self, service: &Name, instance: &InstanceId) -> Result<bool, Failure> {
+    async fn was_asked_to_end(&self, service: &Name, instance: &InstanceId) -> Outside<bool> {
         Ok(self.world.file(&format!("{service}-{instance}-asked")).exists())
     }
 
-    async fn kill(&self, service: &Name, instance: &InstanceId) -> Result<AfterKill, Failure> {
+    async fn kill(&self, service: &Name, instance: &InstanceId) -> Outside<AfterKill> {
         for (pid, _) in self.instances(service).into_iter().filter(|(_, id)| id == instance) {
             kill(pid);
             until("it has ended", || !runs(pid)).await;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use flow_core::Name;
 use flow_core::port::{Metrics, Router};
 use flow_local::proxy::LocalRouter;
-use flow_testkit::conformance::Failure;
+use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::metrics::{Answering, MetricsFixture, Restart};
 use flow_testkit::conformance::router::{Answer, Held, RouterFixture};
 use tokio::task::JoinHandle;
@@ -77,7 +77,7 @@ struct Request {
 
 #[async_trait]
 impl Held for Request {
-    async fn finish(self: Box<Self>) -> Result<Option<Answer>, Failure> {
+    async fn finish(self: Box<Self>) -> Outside<Option<Answer>> {
         for address in listening(&self.backends) {
             ask(address, "/release").await;
         }
@@ -103,20 +103,20 @@ impl RouterFixture for Fixture {
         None
     }
 
-    async fn backend(&self, _: &Name, version: &Name) -> Result<String, Failure> {
+    async fn backend(&self, _: &Name, version: &Name) -> Outside<String> {
         Ok(start(&self.backends, version))
     }
 
-    async fn kill(&self, address: &str) -> Result<(), Failure> {
+    async fn kill(&self, address: &str) -> Outside<()> {
         self.backends.lock().unwrap().get_mut(address).ok_or("no such backend")?.1.kill();
         Ok(())
     }
 
-    async fn request(&self, _: &Name) -> Result<Option<Answer>, Failure> {
+    async fn request(&self, _: &Name) -> Outside<Option<Answer>> {
         Ok(answer(&self.backends, ask(self.world.listen, "/").await))
     }
 
-    async fn begin(&self, _: &Name) -> Result<Box<dyn Held>, Failure> {
+    async fn begin(&self, _: &Name) -> Outside<Box<dyn Held>> {
         let (before, listen) = (waiting(&self.backends).await, self.world.listen);
         let answered = tokio::spawn(async move { ask(listen, "/hold").await });
         while waiting(&self.backends).await == before {
@@ -138,7 +138,7 @@ impl MetricsFixture for Fixture {
         WEB
     }
 
-    async fn request(&self, version: &Name, answering: Answering) -> Result<(), Failure> {
+    async fn request(&self, version: &Name, answering: Answering) -> Outside<()> {
         let own = |(_, (own, _)): &(&String, &(Name, Upstream))| own == version;
         let found = self.backends.lock().unwrap().iter().find(own).map(|(address, _)| address.clone());
         let address = found.unwrap_or_else(|| start(&self.backends, version));
@@ -156,13 +156,13 @@ impl MetricsFixture for Fixture {
         Ok(())
     }
 
-    async fn restart(&self) -> Result<Restart, Failure> {
+    async fn restart(&self) -> Outside<Restart> {
         self.world.kill_proxy();
         self.router.start(&self.world.permit).await?;
         Ok(Restart::BeganAgain)
     }
 
-    async fn break_source(&self) -> Result<(), Failure> {
+    async fn break_source(&self) -> Outside<()> {
         self.world.kill_proxy();
         Ok(())
     }

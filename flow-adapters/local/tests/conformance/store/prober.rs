@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use flow_core::SystemClock;
 use flow_core::port::Prober;
 use flow_local::store::HttpProber;
-use flow_testkit::conformance::Failure;
+use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::prober::{ProberFixture, Site};
 
 use super::server::{Server, listen};
@@ -44,7 +44,7 @@ impl ProberFixture for Fixture {
         self.prober.clone()
     }
 
-    async fn serve(&self, site: Site) -> Result<String, Failure> {
+    async fn serve(&self, site: Site) -> Outside<String> {
         let mut address = self.server.address;
         if site == Site::Nobody {
             let nobody = listen().await;
@@ -56,7 +56,7 @@ impl ProberFixture for Fixture {
         Ok(format!("http://{address}{target}"))
     }
 
-    async fn asked(&self, url: &str) -> Result<u64, Failure> {
+    async fn asked(&self, url: &str) -> Outside<u64> {
         let asked = self.server.asked();
         let own = format!("http://{}", self.server.address);
         Ok(asked.iter().filter(|asked| format!("{own}{}", asked.target) == url).count() as u64)

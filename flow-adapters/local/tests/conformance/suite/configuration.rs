@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use flow_core::port::ConfigurationStore;
 use flow_local::store::DirectoryConfiguration;
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::configuration::ConfigurationFixture;
+use flow_testkit::conformance::{Checked, Outside};
 use tempfile::TempDir;
 
 use super::{files, obstruct};
@@ -22,11 +22,11 @@ impl ConfigurationFixture for Files {
         &self.store
     }
 
-    async fn reopened(&self) -> Checked<Box<dyn ConfigurationStore>> {
+    async fn reopened(&self) -> Outside<Box<dyn ConfigurationStore>> {
         Ok(Box::new(DirectoryConfiguration::new(&self.root)))
     }
 
-    async fn kept(&self) -> Checked<BTreeMap<String, Vec<u8>>> {
+    async fn kept(&self) -> Outside<BTreeMap<String, Vec<u8>>> {
         Ok(files(&self.root))
     }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use flow_core::port::EvidenceStore;
 use flow_local::store::DirectoryEvidence;
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::evidence::EvidenceFixture;
+use flow_testkit::conformance::{Checked, Outside};
 use tempfile::TempDir;
 
 use super::files;
@@ -22,11 +22,11 @@ impl EvidenceFixture for Files {
         &self.store
     }
 
-    async fn reopened(&self) -> Checked<Box<dyn EvidenceStore>> {
+    async fn reopened(&self) -> Outside<Box<dyn EvidenceStore>> {
         Ok(Box::new(DirectoryEvidence::new(&self.root)))
     }
 
-    async fn kept(&self) -> Checked<String> {
+    async fn kept(&self) -> Outside<String> {
         Ok(format!("{:?}", files(&self.root)))
     }
 

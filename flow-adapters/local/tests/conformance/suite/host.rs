@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use flow_core::SystemClock;
 use flow_core::port::{Command, Host};
 use flow_local::host::{HostConfig, LocalHost};
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::host::{Behaviour, HostFixture, HostNode};
+use flow_testkit::conformance::{Checked, Outside};
 use tempfile::TempDir;
 
 use crate::outside::runs;
@@ -49,7 +49,7 @@ impl HostFixture for Machine {
         self.environment.clone()
     }
 
-    async fn tree(&self) -> Checked<BTreeMap<String, HostNode>> {
+    async fn tree(&self) -> Outside<BTreeMap<String, HostNode>> {
         nodes(&self.at("root"))
     }
 
@@ -64,11 +64,11 @@ impl HostFixture for Machine {
         Ok(())
     }
 
-    async fn outside(&self) -> Checked<BTreeMap<String, HostNode>> {
+    async fn outside(&self) -> Outside<BTreeMap<String, HostNode>> {
         nodes(&self.at("outside"))
     }
 
-    async fn command(&self, behaviour: Behaviour) -> Checked<Command> {
+    async fn command(&self, behaviour: Behaviour) -> Outside<Command> {
         Ok(match behaviour {
             Behaviour::Arguments(args) => Command::new("printf", [vec!["%s\\0".to_owned()], args].concat()),
             Behaviour::Environment => Command::new("env", [""; 0]),
@@ -81,13 +81,13 @@ impl HostFixture for Machine {
         })
     }
 
-    async fn running(&self) -> Checked<usize> {
+    async fn running(&self) -> Outside<usize> {
         let id = |name| fs::read_to_string(self.at("ids").join(name)).ok()?.trim().parse::<u32>().ok();
         Ok(["self", "child"].into_iter().filter_map(id).filter(|id| runs(*id)).count())
     }
 }
 
-fn nodes(directory: &Path) -> Checked<BTreeMap<String, HostNode>> {
+fn nodes(directory: &Path) -> Outside<BTreeMap<String, HostNode>> {
     let mut found = BTreeMap::new();
     let mut left = vec![directory.to_owned()];
     while let Some(next) = left.pop() {

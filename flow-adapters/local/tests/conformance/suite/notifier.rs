@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use flow_core::SystemClock;
 use flow_core::port::Notifier;
 use flow_local::store::Webhook;
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::notifier::{Arrived, NotifierFixture, OtherSide};
+use flow_testkit::conformance::{Checked, Outside};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -39,7 +39,7 @@ impl NotifierFixture for Hook {
         &self.webhook
     }
 
-    async fn arrived(&self) -> Checked<Vec<Arrived>> {
+    async fn arrived(&self) -> Outside<Vec<Arrived>> {
         let mut asked = self.before.lock().unwrap().clone();
         if let Some(server) = self.server.lock().await.as_ref() {
             asked.extend(server.asked());

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use flow_core::port::AlertRules;
 use flow_local::store::RuleFiles;
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::rules::RulesFixture;
+use flow_testkit::conformance::{Checked, Outside};
 use tempfile::TempDir;
 
 use super::{files, obstruct};
@@ -22,7 +22,7 @@ impl RulesFixture for Files {
         &self.rules
     }
 
-    async fn in_force(&self) -> Checked<BTreeMap<String, String>> {
+    async fn in_force(&self) -> Outside<BTreeMap<String, String>> {
         let set = |(file, rules): (String, Vec<u8>)| {
             let name = file.strip_suffix(".rules.yml").unwrap_or(&file).to_owned();
             Ok((name, String::from_utf8(rules)?))

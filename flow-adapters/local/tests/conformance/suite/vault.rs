@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use flow_core::port::{Sealed, Vault};
 use flow_local::store::DirectoryVault;
-use flow_testkit::conformance::Checked;
 use flow_testkit::conformance::vault::VaultFixture;
+use flow_testkit::conformance::{Checked, Outside};
 use tempfile::TempDir;
 
 use super::files;
@@ -23,11 +23,11 @@ impl VaultFixture for Files {
         &self.vault
     }
 
-    async fn reopened(&self) -> Checked<Box<dyn Vault>> {
+    async fn reopened(&self) -> Outside<Box<dyn Vault>> {
         Ok(Box::new(DirectoryVault::new(&self.root)))
     }
 
-    async fn count(&self) -> Checked<usize> {
+    async fn count(&self) -> Outside<usize> {
         Ok(files(&self.root).len())
     }
 
@@ -39,7 +39,7 @@ impl VaultFixture for Files {
         Ok(fs::remove_file(self.root.join(sealed.digest.hex()))?)
     }
 
-    async fn open_to_others(&self) -> Checked<Vec<String>> {
+    async fn open_to_others(&self) -> Outside<Vec<String>> {
         let all = std::iter::once(String::new()).chain(files(&self.root).into_keys());
         Ok(all.filter(|name| mode(&self.root.join(name)) & 0o077 != 0).collect())
     }
