@@ -18,7 +18,7 @@ use crate::permit;
 /// ```
 /// use async_trait::async_trait;
 /// use flow_core::port::EvidenceStore;
-/// use flow_testkit::conformance::Checked;
+/// use flow_testkit::conformance::{Checked, Outside};
 /// use flow_testkit::conformance::evidence::EvidenceFixture;
 /// use flow_testkit::fake::MemoryEvidence;
 ///
