@@ -55,6 +55,9 @@ pub use stopped::{Parked, StageError, Stopped, Undone};
 pub use work::{NotApplicable, Rollout, Without, Work};
 pub use workflow::{BeginError, Workflow, Works};
 
+#[doc(no_inline)]
+pub use jiff::Timestamp;
+
 /// Everything that a custom step needs.
 pub mod prelude {
     pub use async_trait::async_trait;
