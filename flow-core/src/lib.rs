@@ -62,7 +62,7 @@ pub use workflow::{BeginError, Workflow, Works};
 #[doc(no_inline)]
 pub use jiff::Timestamp;
 
-/// Everything that a custom step needs, and what every adapter needs beside its [port](crate::port).
+/// Everything that a custom step needs, and what every adapter needs beside its [`port`].
 pub mod prelude {
     pub use async_trait::async_trait;
 

@@ -15,6 +15,7 @@ use crate::fault::{Effect, Fault, Faults, Moment};
 /// the [refusals](Self::refusals), when
 /// - its fence is below one that the same resource has seen: a late owner is still at work;
 /// - it repeats, within one run, an effect that must happen once, under another idempotency key.
+///
 /// `Debug` shows what was changed and refused and not what was read: two worlds that look alike are alike.
 #[derive(Clone, Default)]
 pub struct Ledger {
