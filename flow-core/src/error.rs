@@ -8,6 +8,23 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// What kind of failure a [`StepError`] is. The engine decides by this alone and never reads text.
+///
+/// For whoever writes an adapter or a step:
+///
+/// | situation | kind |
+/// |---|---|
+/// | a parameter is malformed or out of bounds ([`Problems`] become this kind) | [`Invalid`](Self::Invalid) |
+/// | the file, database, service or version that must be there is not | [`NotFound`](Self::NotFound) |
+/// | wrong credentials, missing rights, a read-only file system | [`Denied`](Self::Denied) |
+/// | something else stands there, a later fence was seen, what is kept is damaged or of an unknown form | [`Conflict`](Self::Conflict) |
+/// | a check was made and came out badly | [`Failed`](Self::Failed) |
+/// | connection refused, disk full, a lock held by another process, answer 502 or 503, **before** anything was changed | [`Unavailable`](Self::Unavailable) |
+/// | answer 429 or another call for patience | [`Throttled`](Self::Throttled) |
+/// | the request went out and no answer came in time | [`TimedOut`](Self::TimedOut) |
+/// | [`Permit::cancel`](crate::Permit::cancel) was called, and the call stopped half-way | [`Cancelled`](Self::Cancelled) |
+/// | the connection or the disk gave an error while it was changed; anything not understood | [`Unknown`](Self::Unknown), by [`StepError::in_doubt`] |
+///
+/// Where any of the first seven happens after the change was begun, [`StepError::after_effect`] makes it one in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -268,6 +285,8 @@ impl fmt::Display for Problems {
 impl Error for Problems {}
 
 impl From<Problems> for StepError {
+    /// An error of kind [`Invalid`](ErrorKind::Invalid) that has the problems, with their field names, as its cause: so
+    /// `problems.into_result()?` is all that a port method needs.
     fn from(problems: Problems) -> Self {
         Self::new(ErrorKind::Invalid, "the input is invalid").because(problems)
     }

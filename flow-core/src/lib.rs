@@ -1,5 +1,9 @@
 //! A production deployment as one crash-safe, typed run of eight stages, in order, none left out, each with its way back
 //! known before the first change is made.
+//!
+//! Where to begin: a deployment is a [`Workflow`] of [`Step`]s; what they need of the outside world are the [`port`]s. Whoever
+//! implements a port reads [what holds for every method](port), the port's own page, the kinds of [`ErrorKind`], and
+//! "Writing an adapter" on the first page of `flow_testkit`, which holds a suite for every port.
 
 pub mod durable;
 pub mod event;
@@ -55,12 +59,15 @@ pub use stopped::{Parked, StageError, Stopped, Undone};
 pub use work::{NotApplicable, Rollout, Without, Work};
 pub use workflow::{BeginError, Workflow, Works};
 
-/// Everything that a custom step needs.
+#[doc(no_inline)]
+pub use jiff::Timestamp;
+
+/// Everything that a custom step needs, and what every adapter needs beside its [`port`].
 pub mod prelude {
     pub use async_trait::async_trait;
 
     pub use crate::{
-        Captured, ErrorKind, Evidence, Name, Outcome, Permit, Preview, Receipt, Reversibility, Rollback,
-        Step, StepContext, StepError, name,
+        Captured, Digest, Environment, ErrorKind, Evidence, Name, Outcome, Permit, Preview, Problems,
+        Receipt, Reversibility, Rollback, Step, StepContext, StepError, name,
     };
 }

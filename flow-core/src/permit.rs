@@ -52,7 +52,8 @@ impl Permit {
         self.attempt
     }
 
-    /// Asks this call to stop; the call ends as soon as it can say how far it came.
+    /// Asks this call to stop; the call ends as soon as it can say how far it came. A call that lasts no longer than a moment
+    /// need not look; one that has not answered five seconds later is dropped.
     #[must_use]
     pub const fn cancel(&self) -> &CancelToken {
         &self.cancel

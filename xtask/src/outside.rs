@@ -42,6 +42,52 @@ const TRIALS: &[Trial] = &[
         edits: &[Edit::Filled { file: "src/client.rs", from: "template-filled.rs" }],
         breaks: None,
     },
+    Trial {
+        name: "the adapter written from the docs",
+        folder: "written-from-docs",
+        edits: &[],
+        breaks: None,
+    },
+    Trial {
+        name: "the adapter written from the docs, with evidence found as it was recorded",
+        folder: "written-from-docs",
+        edits: &[Edit::Mistake {
+            file: "src/adapter.rs",
+            text: "        found.sort_by(|left, right| (left.recorded, &left.run).cmp(&(right.recorded, &right.run)));\n",
+            by: "",
+        }],
+        breaks: Some("evidence_is_found_oldest_first"),
+    },
+    Trial {
+        name: "the adapter written from the docs, with a torn line taken for none",
+        folder: "written-from-docs",
+        edits: &[Edit::Mistake {
+            file: "src/adapter.rs",
+            text: "contents.end = End::Torn(text.len()),",
+            by: "contents.end = End::Open,",
+        }],
+        breaks: Some("what_cannot_be_read_is_an_error_and_never_an_absence"),
+    },
+    Trial {
+        name: "the adapter written from the docs, with a run's other digests forgotten",
+        folder: "written-from-docs",
+        edits: &[Edit::Mistake {
+            file: "src/adapter.rs",
+            text: "kept.digests.contains(digest)",
+            by: "kept.digests.first() == Some(digest)",
+        }],
+        breaks: Some("evidence_is_found_whole_by_each_of_its_digests"),
+    },
+    Trial {
+        name: "the adapter written from the docs, with every attempt of a run kept",
+        folder: "written-from-docs",
+        edits: &[Edit::Mistake {
+            file: "src/adapter.rs",
+            text: ".find(|kept| of_one_run(kept, evidence))",
+            by: ".find(|kept| *kept == evidence)",
+        }],
+        breaks: Some("the_evidence_of_a_run_is_kept_once_and_as_it_was_first"),
+    },
 ];
 
 /// Why a trial failed.

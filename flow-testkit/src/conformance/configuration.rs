@@ -22,7 +22,7 @@ use crate::permit;
 /// use async_trait::async_trait;
 /// use flow_core::{ErrorKind, Name};
 /// use flow_core::port::ConfigurationStore;
-/// use flow_testkit::conformance::Checked;
+/// use flow_testkit::conformance::{Checked, Outside};
 /// use flow_testkit::conformance::configuration::ConfigurationFixture;
 /// use flow_testkit::fake::FakeConfiguration;
 /// use flow_testkit::fault::{At, Fault};

@@ -183,7 +183,6 @@ impl<G> Fresh<G> {
     }
 }
 
-
 fn opening(fingerprint: Digest) -> Opening {
     Opening {
         fingerprint,

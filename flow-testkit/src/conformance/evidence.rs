@@ -18,7 +18,7 @@ use crate::permit;
 /// ```
 /// use async_trait::async_trait;
 /// use flow_core::port::EvidenceStore;
-/// use flow_testkit::conformance::Checked;
+/// use flow_testkit::conformance::{Checked, Outside};
 /// use flow_testkit::conformance::evidence::EvidenceFixture;
 /// use flow_testkit::fake::MemoryEvidence;
 ///
@@ -62,6 +62,7 @@ macro_rules! evidence_conformance {
             expired_evidence_is_found_as_well
             the_evidence_of_a_run_is_kept_once_and_as_it_was_first
             other_evidence_of_the_same_run_is_a_conflict
+            a_run_of_another_application_or_environment_is_another_run
             evidence_that_proves_nothing_is_refused_with_all_its_problems
             what_cannot_be_read_is_an_error_and_never_an_absence
             looking_changes_nothing
@@ -140,15 +141,17 @@ pub async fn evidence_speaks_for_its_own_application_environment_and_digest_alon
     Ok(())
 }
 
-/// All evidence for a digest is found, by when its run finished, whatever order it was recorded in.
+/// All evidence for a digest is found, by when its run finished and then by the run's id, whatever order it was recorded in
+/// and however long it lasts.
 pub async fn evidence_is_found_oldest_first(fixture: &impl EvidenceFixture) -> Checked {
     let mut recorded = Vec::new();
-    for (run, at) in [("run-b", 20), ("run-c", 30), ("run-a", 10)] {
-        let evidence = proof(run, at, &["image"])?;
+    for (run, at, lasts) in [("run-b", 20, 60), ("run-e", 30, 40), ("run-a", 10, 90), ("run-d", 30, 70)] {
+        let mut evidence = proof(run, at, &["image"])?;
+        evidence.expires = Timestamp::from_second(evidence.recorded.as_second() + lasts)?;
         fixture.store().record(&permit(), &evidence).await?;
         recorded.push(evidence);
     }
-    recorded.sort_by_key(|evidence| evidence.recorded);
+    recorded.sort_by(|left, right| (left.recorded, &left.run).cmp(&(right.recorded, &right.run)));
     assert_eq!(find(fixture.store(), "image").await?, recorded);
     Ok(())
 }
@@ -162,47 +165,85 @@ pub async fn expired_evidence_is_found_as_well(fixture: &impl EvidenceFixture) -
     Ok(())
 }
 
-/// A later attempt adds nothing, and must not lengthen how long evidence can be relied on.
+/// A later attempt adds nothing, proves nothing more, and must not lengthen how long evidence can be relied on. In which
+/// order it names the digests, and how often, makes no difference.
 pub async fn the_evidence_of_a_run_is_kept_once_and_as_it_was_first(
     fixture: &impl EvidenceFixture,
 ) -> Checked {
-    let first = proof("run-1", 0, &["image"])?;
-    let later = proof("run-1", 5_000, &["image"])?;
-    for evidence in [&first, &first, &later] {
+    let first = proof("run-1", 0, &["image", "script"])?;
+    let later = proof("run-1", 5_000, &["image", "script"])?;
+    let more = RunEvidence { proved: Proof::ALL.to_vec(), ..first.clone() };
+    let resumed = RunEvidence { head: Digest::of(b"a later record"), ..later.clone() };
+    let turned = proof("run-1", 0, &["script", "image", "script"])?;
+    for evidence in [&first, &first, &later, &more, &resumed, &turned] {
         fixture.store().record(&permit(), evidence).await?;
-        assert_eq!(find(fixture.store(), "image").await?, std::slice::from_ref(&first));
+        for content in ["image", "script"] {
+            assert_eq!(find(fixture.store(), content).await?, std::slice::from_ref(&first));
+        }
     }
     Ok(())
 }
 
-/// One run proves one thing: another release or other digests under its name are refused.
+/// One run proves one thing: another release, or more, fewer or other digests under its name are refused.
 pub async fn other_evidence_of_the_same_run_is_a_conflict(fixture: &impl EvidenceFixture) -> Checked {
-    let first = proof("run-1", 0, &["image"])?;
+    let first = proof("run-1", 0, &["image", "script"])?;
     fixture.store().record(&permit(), &first).await?;
     let before = fixture.kept().await?;
     let release = RunEvidence { release: name!("1.2.0"), ..first.clone() };
-    let digests = proof("run-1", 0, &["image", "script"])?;
-    for other in [release, digests] {
+    let others: [&[&str]; 4] = [&["image"], &["script"], &["more", "script", "image"], &["other image"]];
+    let others = others.into_iter().map(|digests| proof("run-1", 0, digests));
+    for other in std::iter::once(Ok(release)).chain(others) {
+        let other = other?;
         let error = refusal(fixture.store().record(&permit(), &other).await, "other evidence")?;
         assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
-        assert_eq!(fixture.kept().await?, before);
+        assert_eq!(fixture.kept().await?, before, "{other:?}");
     }
     Ok(())
 }
 
-/// Evidence without a digest, or that ends before it begins, is invalid with both problems, and is not kept.
+/// A run is known by its application, its environment and its id together: a ticket's number may name one run in staging and
+/// another one in production.
+pub async fn a_run_of_another_application_or_environment_is_another_run(
+    fixture: &impl EvidenceFixture,
+) -> Checked {
+    let store = fixture.store();
+    let staging = proof("run-1", 0, &["image"])?;
+    let production =
+        RunEvidence { environment: Environment::Production, release: name!("1.2.0"), ..staging.clone() };
+    let web = RunEvidence { application: name!("web"), ..proof("run-1", 0, &["image", "script"])? };
+    for _ in 0..2 {
+        for evidence in [&staging, &production, &web] {
+            store.record(&permit(), evidence).await?;
+        }
+        for evidence in [&staging, &production, &web] {
+            let found =
+                store.find(&evidence.application, evidence.environment, &Digest::of(b"image")).await?;
+            assert_eq!(found, std::slice::from_ref(evidence));
+        }
+    }
+    Ok(())
+}
+
+/// Evidence without a digest, or that does not end after it was recorded, is invalid under the names of those fields, with
+/// both problems where it has both, and is not kept.
 pub async fn evidence_that_proves_nothing_is_refused_with_all_its_problems(
     fixture: &impl EvidenceFixture,
 ) -> Checked {
     let before = fixture.kept().await?;
-    let mut evidence = proof("run-1", 0, &[])?;
-    evidence.expires = evidence.recorded;
-    let error = refusal(fixture.store().record(&permit(), &evidence).await, "evidence of nothing")?;
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-    for field in ["`digests`", "`expires`"] {
-        assert!(whole(&error).contains(field), "{field} in {}", whole(&error));
+    let ended = |evidence: RunEvidence| RunEvidence { expires: evidence.recorded, ..evidence };
+    let wrong: [(RunEvidence, &[&str]); 3] = [
+        (proof("run-1", 0, &[])?, &["`digests`"]),
+        (ended(proof("run-1", 0, &["image"])?), &["`expires`"]),
+        (ended(proof("run-1", 0, &[])?), &["`digests`", "`expires`"]),
+    ];
+    for (evidence, fields) in wrong {
+        let error = refusal(fixture.store().record(&permit(), &evidence).await, "evidence of nothing")?;
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        for field in fields {
+            assert!(whole(&error).contains(field), "{field} in {}", whole(&error));
+        }
+        assert_eq!(fixture.kept().await?, before);
     }
-    assert_eq!(fixture.kept().await?, before);
     Ok(())
 }
 

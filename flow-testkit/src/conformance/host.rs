@@ -25,7 +25,7 @@ pub use crate::fake::HostNode;
 ///
 /// use async_trait::async_trait;
 /// use flow_core::port::{Command, Host, HostPath};
-/// use flow_testkit::conformance::Checked;
+/// use flow_testkit::conformance::{Checked, Outside};
 /// use flow_testkit::conformance::host::{Behaviour, HostFixture, HostNode};
 /// use flow_testkit::fake::{FakeHost, Script};
 ///

@@ -20,7 +20,7 @@ use crate::permit_under;
 ///
 /// use async_trait::async_trait;
 /// use flow_core::port::Notifier;
-/// use flow_testkit::conformance::Checked;
+/// use flow_testkit::conformance::{Checked, Outside};
 /// use flow_testkit::conformance::notifier::{Arrived, NotifierFixture, OtherSide};
 /// use flow_testkit::fake::{FakeNotifier, Webhook};
 ///

@@ -57,11 +57,89 @@ macro_rules! __names {
 /// Proves a suite: for each promise, in the suite's order, an async function that gives an implementation which breaks it.
 /// The promise's test must fail for it, and no promise may be left out.
 ///
-/// ```text
-/// flow_testkit::broken_implementations! { vault_conformance, vault:
-///     what_was_sealed_opens_again_whole => forgetful,
-///     ...
+/// ```
+/// use flow_core::Digest;
+/// use flow_core::port::{ImageRegistry, Source as _, SourceRequest, SourceVersion};
+/// use flow_core::prelude::*;
+/// use flow_testkit::conformance::images::{ImagesFixture, an_image_that_is_not_there_is_none_and_asking_pushes_nothing};
+/// use flow_testkit::conformance::{Outside, breaks};
+/// use flow_testkit::fake::{FakeImages, FakeSource};
+/// use flow_testkit::permit;
+///
+/// #[derive(Clone, Copy, PartialEq)]
+/// enum How {
+///     PushesOnAsking,
+///     MakesUpDigests,
+///     PushesElsewhereWhenRepeated,
+///     KeepsOneForAll,
 /// }
+///
+/// /// A registry that keeps every promise but one.
+/// struct Broken(FakeSource, FakeImages, How);
+///
+/// async fn broken(how: How) -> Broken {
+///     let source = FakeSource::new();
+///     let images = FakeImages::of(&source);
+///     Broken(source, images, how)
+/// }
+///
+/// #[async_trait]
+/// impl ImageRegistry for Broken {
+///     async fn find(&self, reference: &str) -> Result<Option<Digest>, StepError> {
+///         if self.2 == How::PushesOnAsking {
+///             self.1.have(reference, Digest::of(b"asked"));
+///         }
+///         self.1.find(reference).await
+///     }
+///     async fn push(&self, permit: &Permit, tree: &SourceVersion, reference: &str) -> Result<Digest, StepError> {
+///         if self.2 == How::PushesElsewhereWhenRepeated && permit.attempt() > 1 {
+///             self.1.have("registry.test/other:1", Digest::of(b"other"));
+///         }
+///         let pushed = self.1.push(permit, tree, reference).await?;
+///         match self.2 {
+///             How::MakesUpDigests => return Ok(Digest::of(reference.as_bytes())),
+///             How::KeepsOneForAll => self.1.all().into_keys().for_each(|every| self.1.have(every, pushed)),
+///             _ => {}
+///         }
+///         Ok(pushed)
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl ImagesFixture for Broken {
+///     fn images(&self) -> &dyn ImageRegistry {
+///         self
+///     }
+///     async fn check_out(&self, commit: &str) -> Outside<SourceVersion> {
+///         self.0.tag(commit, commit);
+///         let version = self.0.resolve(&SourceRequest { tag: commit.to_owned() }).await?;
+///         self.0.check_out(&permit(), &version).await?;
+///         Ok(version)
+///     }
+///     fn reference(&self, name: &str) -> String {
+///         format!("registry.test/{name}:1")
+///     }
+///     async fn digest(&self, reference: &str) -> Outside<Option<Digest>> {
+///         Ok(self.1.all().get(reference).copied())
+///     }
+///     async fn pushes(&self) -> Outside<usize> {
+///         Ok(self.1.all().len())
+///     }
+/// }
+///
+/// flow_testkit::broken_implementations! { images_conformance, images:
+///     an_image_that_is_not_there_is_none_and_asking_pushes_nothing => || broken(How::PushesOnAsking),
+///     the_digest_of_a_push_is_the_one_that_the_registry_has => || broken(How::MakesUpDigests),
+///     pushing_twice_under_one_permit_is_once => || broken(How::PushesElsewhereWhenRepeated),
+///     images_of_other_references_are_left_alone => || broken(How::KeepsOneForAll),
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> flow_testkit::conformance::Checked {
+/// // What each of the tests does:
+/// let pushes = broken(How::PushesOnAsking).await;
+/// breaks(an_image_that_is_not_there_is_none_and_asking_pushes_nothing(&pushes)).await
+/// # }
 /// ```
 #[macro_export]
 macro_rules! broken_implementations {

@@ -20,7 +20,7 @@ use crate::permit;
 /// use async_trait::async_trait;
 /// use flow_core::{ErrorKind, Name};
 /// use flow_core::port::AlertRules;
-/// use flow_testkit::conformance::Checked;
+/// use flow_testkit::conformance::{Checked, Outside};
 /// use flow_testkit::conformance::rules::RulesFixture;
 /// use flow_testkit::fake::FakeRules;
 /// use flow_testkit::fault::{At, Fault};

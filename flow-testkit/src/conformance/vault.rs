@@ -15,7 +15,7 @@ use crate::permit;
 /// ```
 /// use async_trait::async_trait;
 /// use flow_core::port::{Sealed, Vault};
-/// use flow_testkit::conformance::Checked;
+/// use flow_testkit::conformance::{Checked, Outside};
 /// use flow_testkit::conformance::vault::VaultFixture;
 /// use flow_testkit::fake::MemoryVault;
 ///

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use flow_core::port::{EvidenceStore, RunEvidence};
-use flow_core::{Digest, Environment, ErrorKind, Name, Permit, Problems, StepError};
+use flow_core::{Digest, Environment, ErrorKind, Name, Permit, StepError};
 
 use crate::ledger::{Change, Ledger};
 
@@ -65,14 +65,9 @@ impl Shelf {
 
     fn record(&mut self, evidence: &RunEvidence) -> Result<(), StepError> {
         self.readable()?;
-        let of_run = |kept: &&RunEvidence| {
-            kept.run == evidence.run
-                && kept.application == evidence.application
-                && kept.environment == evidence.environment
-        };
-        match self.kept.iter().find(of_run) {
+        match self.kept.iter().find(|kept| kept.is_of_run_of(evidence)) {
             None => self.kept.push(evidence.clone()),
-            Some(kept) if kept.release == evidence.release && kept.digests == evidence.digests => {}
+            Some(kept) if kept.deploys_the_same_as(evidence) => {}
             Some(kept) => {
                 return Err(StepError::new(ErrorKind::Conflict, "the run has recorded other evidence")
                     .fact("run", &kept.run)
@@ -86,14 +81,7 @@ impl Shelf {
 #[async_trait]
 impl EvidenceStore for MemoryEvidence {
     async fn record(&self, permit: &Permit, evidence: &RunEvidence) -> Result<(), StepError> {
-        let mut problems = Problems::default();
-        problems.check(
-            !evidence.digests.is_empty(),
-            "digests",
-            "must name at least one, or nothing is proved",
-        );
-        problems.check(evidence.recorded < evidence.expires, "expires", "must be later than `recorded`");
-        let refused = problems.into_result();
+        let refused = evidence.check();
         let change = Change::new("evidence.record", &evidence.run, permit);
         self.ledger
             .change(change, || {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use flow_core::port::{EvidenceStore, RunEvidence};
 use flow_core::{Digest, Environment, ErrorKind, Name, Permit, StepError, name};
-use flow_testkit::conformance::evidence::EvidenceFixture;
-use flow_testkit::conformance::{Checked, Outside};
+use flow_testkit::conformance::evidence::{self, EvidenceFixture};
+use flow_testkit::conformance::{Checked, Outside, breaks};
 use flow_testkit::fake::MemoryEvidence;
 use jiff::Timestamp;
 
@@ -17,10 +17,16 @@ enum Break {
     ForgetsWithItsProcess,
     AnswersForEveryEnvironment,
     FindsTheNewestFirst,
+    FindsWhatExpiresSoonestFirst,
     HidesWhatExpired,
     LetsTheLastOneStand,
+    TakesAnotherOrderForOtherEvidence,
     TakesOtherEvidenceForARepetition,
+    TakesFewerDigestsForARepetition,
+    LooksForTheRunUnderTheNewDigestsAlone,
+    KnowsARunByItsIdAlone,
     KeepsWhatProvesNothing,
+    NamesTheFirstProblemAlone,
     TakesDamageForAbsence,
     CountsLooks,
 }
@@ -37,6 +43,42 @@ fn bench(breaks: Break) -> Bench {
     Bench { store: MemoryEvidence::default(), breaks, looks: Arc::default(), latest: Arc::default() }
 }
 
+impl Bench {
+    /// Whether the broken store takes `evidence` for what it has already.
+    fn passes_over(&self, evidence: &RunEvidence) -> bool {
+        let named =
+            |kept: &RunEvidence, digests: &[Digest]| digests.iter().all(|one| kept.digests.contains(one));
+        self.store.all().iter().any(|kept| match self.breaks {
+            Break::KnowsARunByItsIdAlone => kept.run == evidence.run && !kept.is_of_run_of(evidence),
+            Break::TakesFewerDigestsForARepetition => {
+                kept.is_of_run_of(evidence)
+                    && kept.release == evidence.release
+                    && named(kept, &evidence.digests)
+            }
+            Break::LooksForTheRunUnderTheNewDigestsAlone => {
+                kept.is_of_run_of(evidence)
+                    && !evidence.digests.iter().any(|digest| kept.digests.contains(digest))
+            }
+            _ => false,
+        })
+    }
+
+    /// What the broken store refuses although it may not, or with less than it must say.
+    fn refuses(&self, evidence: &RunEvidence) -> Result<(), StepError> {
+        let other = |kept: &RunEvidence| kept.is_of_run_of(evidence) && kept.digests != evidence.digests;
+        match self.breaks {
+            Break::TakesAnotherOrderForOtherEvidence if self.store.all().iter().any(other) => {
+                Err(StepError::new(ErrorKind::Conflict, "other evidence"))
+            }
+            Break::NamesTheFirstProblemAlone => evidence.check().map_err(|problems| {
+                let first = problems.as_slice().first().map(ToString::to_string);
+                StepError::new(ErrorKind::Invalid, first.unwrap_or_default())
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[async_trait]
 impl EvidenceStore for Bench {
     async fn record(&self, permit: &Permit, evidence: &RunEvidence) -> Result<(), StepError> {
@@ -48,6 +90,10 @@ impl EvidenceStore for Bench {
             *self.latest.lock().unwrap() = Some(evidence);
             return Ok(());
         }
+        if self.passes_over(&evidence) {
+            return Ok(());
+        }
+        self.refuses(&evidence)?;
         let recorded = self.store.record(permit, &evidence).await;
         *self.latest.lock().unwrap() = Some(evidence);
         match recorded {
@@ -76,6 +122,7 @@ impl EvidenceStore for Bench {
         };
         match self.breaks {
             Break::FindsTheNewestFirst => found.reverse(),
+            Break::FindsWhatExpiresSoonestFirst => found.sort_by_key(|evidence| evidence.expires),
             Break::HidesWhatExpired => found.retain(|evidence| evidence.expires > Timestamp::now()),
             Break::LetsTheLastOneStand => found = self.latest.lock().unwrap().clone().into_iter().collect(),
             _ => {}
@@ -129,11 +176,25 @@ mod broken {
         the_evidence_of_a_run_is_kept_once_and_as_it_was_first => async || bench(Break::LetsTheLastOneStand),
         other_evidence_of_the_same_run_is_a_conflict =>
             async || bench(Break::TakesOtherEvidenceForARepetition),
+        a_run_of_another_application_or_environment_is_another_run =>
+            async || bench(Break::KnowsARunByItsIdAlone),
         evidence_that_proves_nothing_is_refused_with_all_its_problems =>
             async || bench(Break::KeepsWhatProvesNothing),
         what_cannot_be_read_is_an_error_and_never_an_absence => async || bench(Break::TakesDamageForAbsence),
         looking_changes_nothing => async || bench(Break::CountsLooks),
     }
+}
+
+#[tokio::test]
+async fn the_same_promises_are_broken_in_other_ways_as_well() -> Checked {
+    breaks(evidence::evidence_is_found_oldest_first(&bench(Break::FindsWhatExpiresSoonestFirst))).await?;
+    let order = bench(Break::TakesAnotherOrderForOtherEvidence);
+    breaks(evidence::the_evidence_of_a_run_is_kept_once_and_as_it_was_first(&order)).await?;
+    for way in [Break::TakesFewerDigestsForARepetition, Break::LooksForTheRunUnderTheNewDigestsAlone] {
+        breaks(evidence::other_evidence_of_the_same_run_is_a_conflict(&bench(way))).await?;
+    }
+    let first = bench(Break::NamesTheFirstProblemAlone);
+    breaks(evidence::evidence_that_proves_nothing_is_refused_with_all_its_problems(&first)).await
 }
 
 #[tokio::test]

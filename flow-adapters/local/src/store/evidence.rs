@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use flow_core::port::{EvidenceStore, RunEvidence};
-use flow_core::{Digest, Environment, ErrorKind, Name, Permit, Problems, StepError};
+use flow_core::{Digest, Environment, ErrorKind, Name, Permit, StepError};
 
 use super::blocking::{change, go_on, look};
 use super::directory::{Directory, Readers, STAGED};
@@ -31,16 +31,20 @@ impl DirectoryEvidence {
 #[async_trait]
 impl EvidenceStore for DirectoryEvidence {
     async fn record(&self, permit: &Permit, evidence: &RunEvidence) -> Result<(), StepError> {
-        let mut problems = Problems::default();
-        problems.check(
-            !evidence.digests.is_empty(),
-            "digests",
-            "must name at least one, or nothing is proved",
-        );
-        problems.check(evidence.recorded < evidence.expires, "expires", "must be later than `recorded`");
-        problems.into_result()?;
+        evidence.check()?;
         let evidence = evidence.clone();
         change(permit, &self.root, Readers::Everyone, move |root, token| {
+            // The first record of a run stands: a repetition must not lengthen how long it can be relied on. It writes it
+            // all the same, since an attempt in doubt may have left out some of it, or not made it durable.
+            let evidence = match kept_of_run(&root, &evidence)? {
+                None => evidence,
+                Some((kept, _)) if kept.deploys_the_same_as(&evidence) => kept,
+                Some((kept, path)) => {
+                    return Err(StepError::new(ErrorKind::Conflict, "the run has recorded other evidence")
+                        .fact("path", path.display())
+                        .fact("release", kept.release));
+                }
+            };
             let content = serde_json::to_vec_pretty(&evidence).map_err(|error| {
                 StepError::new(ErrorKind::Invalid, "the evidence has no JSON form").because(error)
             })?;
@@ -107,30 +111,43 @@ fn descend(
     Ok(directory)
 }
 
+/// What the run of `evidence` has recorded under whichever digest, and where it stands.
+fn kept_of_run(
+    root: &Directory,
+    evidence: &RunEvidence,
+) -> Result<Option<(RunEvidence, PathBuf)>, StepError> {
+    let Some(application) = root.child(evidence.application.as_str())? else { return Ok(None) };
+    let Some(environment) = application.child(evidence.environment.as_str())? else { return Ok(None) };
+    let name = file_of(evidence);
+    for (digest, _) in environment.entries()? {
+        // What is no digest is no place for evidence.
+        let Some(digest) = digest.to_str().and_then(|hex| format!("sha256:{hex}").parse().ok()) else {
+            continue;
+        };
+        let Some(directory) = environment.child(Digest::hex(&digest))? else { continue };
+        let place =
+            Place { application: evidence.application.clone(), environment: evidence.environment, digest };
+        if let Some(kept) = read_one(&directory, &name, &place)? {
+            return Ok(Some((kept, directory.path_of(&name))));
+        }
+    }
+    Ok(None)
+}
+
 fn record_one(
     root: &Directory,
     evidence: &RunEvidence,
     digest: &Digest,
     content: &[u8],
 ) -> Result<(), StepError> {
-    let directory = root
-        .make_child(evidence.application.as_str(), Readers::Everyone)?
+    root.make_child(evidence.application.as_str(), Readers::Everyone)?
         .make_child(evidence.environment.as_str(), Readers::Everyone)?
-        .make_child(digest.hex(), Readers::Everyone)?;
-    let name = format!("{}.json", evidence.run);
-    let place = Place {
-        application: evidence.application.clone(),
-        environment: evidence.environment,
-        digest: *digest,
-    };
-    match read_one(&directory, &name, &place)? {
-        None => directory.replace(&name, content, Readers::Everyone),
-        // The first record of a run stands: a repetition must not lengthen how long it can be relied on.
-        Some(kept) if kept.release == evidence.release && kept.digests == evidence.digests => Ok(()),
-        Some(kept) => Err(StepError::new(ErrorKind::Conflict, "the run has recorded other evidence")
-            .fact("path", directory.path_of(&name).display())
-            .fact("release", kept.release)),
-    }
+        .make_child(digest.hex(), Readers::Everyone)?
+        .replace(&file_of(evidence), content, Readers::Everyone)
+}
+
+fn file_of(evidence: &RunEvidence) -> String {
+    format!("{}.json", evidence.run)
 }
 
 fn read_one(directory: &Directory, name: &str, place: &Place) -> Result<Option<RunEvidence>, StepError> {
@@ -141,7 +158,7 @@ fn read_one(directory: &Directory, name: &str, place: &Place) -> Result<Option<R
             .fact("path", path.display())
             .because(error)
     })?;
-    if format!("{}.json", evidence.run) != name {
+    if file_of(&evidence) != name {
         return Err(misplaced("the evidence of another run", &path));
     }
     if evidence.application != place.application || evidence.environment != place.environment {
