@@ -144,6 +144,8 @@ impl<G> std::ops::Deref for Fresh<G> {
 pub async fn fresh<G, F: DurableFixture + 'static>(constructor: impl AsyncFnOnce() -> (G, F)) -> Fresh<G> {
     let (guard, fixture) = constructor().await;
     let script = Script::new().await.map_err(|error| error.to_string());
+    // Here and not in a check, where it would count as caught whatever the engine does.
+    assert!(script.is_ok(), "the plan of the run cannot be made: {:?}", script.err());
     Fresh { fixture: Box::new(fixture), script, _guard: guard }
 }
 
@@ -182,7 +184,6 @@ impl<G> Fresh<G> {
         Ok(handle)
     }
 }
-
 
 fn opening(fingerprint: Digest) -> Opening {
     Opening {

@@ -1,4 +1,3 @@
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
@@ -10,13 +9,16 @@ pub type Outside<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// refused what it may not refuse.
 pub type Checked = Outside<()>;
 
-/// Holds where `check` does not: the implementation that it was given breaks the promise, and the suite has noticed.
+/// Holds where `check` does not: the implementation that `broken` gives it breaks the promise, and the suite has noticed.
+///
+/// What `broken` itself does is not judged: where it panics, the panic is the caller's, or it would prove every suite.
 ///
 /// # Errors
 /// Where the check passed: the suite does not catch what it is there for.
-pub async fn breaks(check: impl Future<Output = Checked>) -> Checked {
+pub async fn breaks<T>(broken: impl AsyncFnOnce() -> T, check: impl AsyncFnOnce(&T) -> Checked) -> Checked {
+    let fixture = broken().await;
     // Not spawned: a check need not be `Send`. What it broke is thrown away with it.
-    match AssertUnwindSafe(check).catch_unwind().await {
+    match AssertUnwindSafe(check(&fixture)).catch_unwind().await {
         Ok(Ok(())) => Err("the promise's check passes an implementation that breaks it".into()),
         Ok(Err(_)) | Err(_) => Ok(()),
     }
@@ -55,7 +57,8 @@ macro_rules! __names {
 }
 
 /// Proves a suite: for each promise, in the suite's order, an async function that gives an implementation which breaks it.
-/// The promise's test must fail for it, and no promise may be left out.
+/// The promise's test must fail for it, and no promise may be left out. Where the function itself panics, the test fails: only what
+/// the promise's check finds counts.
 ///
 /// ```text
 /// flow_testkit::broken_implementations! { vault_conformance, vault:
@@ -69,9 +72,8 @@ macro_rules! broken_implementations {
         $(
             #[tokio::test]
             async fn $promise() -> $crate::conformance::Checked {
-                $crate::conformance::breaks(async {
-                    let fixture = ($broken)().await;
-                    $crate::conformance::$suite::$group::$promise(&fixture).await
+                $crate::conformance::breaks($broken, async |fixture| {
+                    $crate::conformance::$suite::$group::$promise(fixture).await
                 })
                 .await
             }
@@ -82,9 +84,8 @@ macro_rules! broken_implementations {
         $(
             #[tokio::test]
             async fn $promise() -> $crate::conformance::Checked {
-                $crate::conformance::breaks(async {
-                    let fixture = ($broken)().await;
-                    $crate::conformance::$suite::$promise(&fixture).await
+                $crate::conformance::breaks($broken, async |fixture| {
+                    $crate::conformance::$suite::$promise(fixture).await
                 })
                 .await
             }
