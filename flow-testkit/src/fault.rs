@@ -31,6 +31,10 @@ use flow_core::ErrorKind;
 use tokio::sync::watch;
 
 /// What goes wrong at a call.
+///
+/// A call that cannot do it goes on as if it had not been put there, and the fault stays [unfired](Faults::unfired): nothing that
+/// only reads, and no call of a journal store, is ever [`Repeated`](Self::Repeated). What the engine's own points can do stands at
+/// [`FaultPoints`](flow_core::durable::FaultPoints).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -204,15 +208,21 @@ impl Faults {
         }
     }
 
-    /// Counts a visit of `point`, and says what goes wrong there.
-    pub(crate) fn visit(&self, point: &str, about: &str, effect: Effect) -> Option<Fault> {
+    /// Counts a visit of `point`, and says what goes wrong there. What it cannot do does not fire.
+    pub(crate) fn visit(
+        &self,
+        point: &str,
+        about: &str,
+        effect: Effect,
+        can: impl Fn(Fault) -> bool,
+    ) -> Option<Fault> {
         let mut plan = self.plan();
         let mut due = None;
         for planned in plan.planned.iter_mut().filter(|planned| planned.at.is_of(point, about, effect)) {
             planned.visits += 1;
             let since = planned.visits.checked_sub(planned.at.first);
             let fires = since.is_some_and(|since| since < planned.at.times);
-            if fires && due.is_none() {
+            if fires && due.is_none() && can(planned.fault) {
                 planned.fired += 1;
                 due = Some(planned.fault);
             }

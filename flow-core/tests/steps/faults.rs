@@ -32,7 +32,7 @@ struct Put {
 }
 
 /// What can go wrong at a call.
-const AT_CALLS: [Put; 10] = [
+const AT_CALLS: [Put; 9] = [
     Put { point: "durable.call", fault: Fault::Refused(ErrorKind::Failed) },
     Put { point: "durable.call", fault: Fault::Refused(ErrorKind::Unavailable) },
     Put { point: "durable.call", fault: Fault::InDoubt },
@@ -42,7 +42,6 @@ const AT_CALLS: [Put; 10] = [
     Put { point: "durable.call", fault: Fault::Crash(Moment::Before) },
     Put { point: "durable.call", fault: Fault::Crash(Moment::After) },
     Put { point: "durable.lease", fault: Fault::Refused(ErrorKind::Conflict) },
-    Put { point: "durable.lease", fault: Fault::Hung },
 ];
 
 /// What can go wrong at an append.
@@ -380,6 +379,30 @@ async fn a_store_that_never_answers_a_renewal_ends_the_right_to_act_before_the_l
     assert!(faults.unfired().is_empty());
     assert!(took < Duration::from_secs(30), "the lease of 30 s had ended after {took:?}");
     trial.go_on().await.unwrap();
+}
+
+/// Faults that a point cannot carry out.
+const NOWHERE: [Put; 7] = [
+    Put { point: "durable.lease", fault: Fault::Hung },
+    Put { point: "journal.append", fault: Fault::Repeated },
+    Put { point: "journal.room", fault: Fault::InDoubt },
+    Put { point: "journal.lease", fault: Fault::Crash(Moment::Before) },
+    Put { point: "lease.renew", fault: Fault::Delayed(Duration::from_secs(7)) },
+    Put { point: "lease.renew", fault: Fault::InDoubt },
+    Put { point: "lease.renew", fault: Fault::Crash(Moment::After) },
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_a_point_cannot_do_stays_unfired_and_changes_nothing() {
+    let (trial, faults) = (Trial::new(Release::Good).await, Faults::new());
+    let everywhere = |put: &Put| At::call(put.point).onwards();
+    NOWHERE.iter().for_each(|put| faults.inject(everywhere(put), put.fault));
+    // So that the lease is renewed while it is under way.
+    let call = "Migrate/apply-migrations/do/0";
+    faults.inject(At::call("durable.call").about(call), Fault::Delayed(Duration::from_secs(25)));
+    trial.begin(&trial.durable().faults(Arc::new(faults.clone()))).await.unwrap();
+    assert_eq!(faults.unfired(), NOWHERE.iter().map(everywhere).collect::<Vec<At>>());
+    assert_eq!(faults.fired().len(), 1, "{:?}", faults.fired());
 }
 
 /// The other half of what the example's kill test proves: what no program has is found where it is.
