@@ -110,6 +110,19 @@ async fn a_crash_at_any_call_resumes_to_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_evidence_of_a_world_stands_in_its_ledger_and_can_fail() {
+    let world = world();
+    world.faults().inject(At::call("evidence.record"), Fault::Crash(Moment::After));
+    let died = world.deploy("1.1.0", BlueGreen::default()).await.unwrap_err();
+    assert!(matches!(died, NotDeployed::Died), "{died:?}");
+    world.resume().await.unwrap();
+    let recorded = world.ledger().calls().into_iter().filter(|call| call.point == "evidence.record");
+    assert_eq!(recorded.map(|call| call.ended).collect::<Vec<_>>(), [None, Some(Ok(()))]);
+    assert_eq!(world.evidence().all().len(), 1);
+    in_order(&world);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_at_any_append_of_the_journal_resumes_to_the_end() {
     let mut crashes = 0;
     for nth in 2.. {
