@@ -13,7 +13,6 @@ mod script;
 
 use crate::conformance::Outside;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::durable::{Durable, Milestone, Opening};
@@ -25,9 +24,6 @@ use flow_core::{Digest, Fence, SystemClock};
 
 pub use journaled::JournaledRun;
 use script::Script;
-
-/// When a condition that must come true counts as missed.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One run of a durable engine, and the ways in to it from several processes.
 #[async_trait]

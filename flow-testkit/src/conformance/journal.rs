@@ -12,10 +12,13 @@ pub mod records;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flow_core::journal::{AcquireError, Entry, JournalStore, Lease, RawRecord, write};
 use flow_core::{Clock as _, Fence, InvalidName, Name, RunId, SystemClock};
+
+use crate::conformance::Outside;
+use crate::conformance::patience::Patience;
 
 /// The store under test.
 pub type Store = Arc<dyn JournalStore>;
@@ -24,8 +27,6 @@ pub type Store = Arc<dyn JournalStore>;
 const LONG: Duration = Duration::from_secs(600);
 /// For leases that are to expire.
 const SHORT: Duration = Duration::from_millis(300);
-/// When a condition that must come true counts as missed.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes one `#[tokio::test]` for every promise of [`JournalStore`](flow_core::journal::JournalStore).
 ///
@@ -133,14 +134,12 @@ fn run(id: &str) -> Result<RunId, InvalidName> {
 }
 
 /// Tries until the lease is free.
-async fn take(store: &Store, run: &RunId, resources: &[Name]) -> Result<Lease, AcquireError> {
-    let began = Instant::now();
+async fn take(store: &Store, run: &RunId, resources: &[Name]) -> Outside<Lease> {
+    let patience = Patience::until("the lease is free");
     loop {
         match store.acquire(run, resources, "successor", LONG).await {
-            Err(AcquireError::Held { .. }) if began.elapsed() < PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            taken => return taken,
+            Err(AcquireError::Held { .. }) => patience.wait().await?,
+            taken => return Ok(taken?),
         }
     }
 }

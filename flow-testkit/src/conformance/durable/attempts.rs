@@ -10,8 +10,9 @@ use futures::FutureExt as _;
 
 use super::calls::dies_in;
 use super::script::{FIRST, Ran, SECOND, capture, key, options};
-use super::{Fresh, Holds, PATIENCE};
+use super::{Fresh, Holds};
 use crate::conformance::Checked;
+use crate::conformance::patience::PATIENCE;
 
 /// Only a kind of failure that may come out differently is tried again.
 pub async fn only_what_may_come_out_differently_is_tried_again<G>(run: &Fresh<G>) -> Checked {
@@ -101,11 +102,13 @@ pub async fn a_cancelled_call_is_told_and_ends_cancelled<G>(run: &Fresh<G>) -> C
         .boxed()
     });
     let cancelling = async {
-        ran.begun(1).await;
+        let began = ran.begun(1).await;
         cancel.cancel();
+        began
     };
     let begun = Instant::now();
-    let (ended, ()) = tokio::join!(tokio::time::timeout(PATIENCE, durable.perform(call)), cancelling);
+    let (ended, began) = tokio::join!(tokio::time::timeout(PATIENCE, durable.perform(call)), cancelling);
+    began?;
     assert_eq!(ended?, Err(PerformError::Cancelled));
     assert!(begun.elapsed() < PATIENCE);
     Ok(())

@@ -112,6 +112,6 @@ pub(super) async fn dies_in(
     let times = ran.times() + 1;
     tokio::select! {
         ended = call => Err(format!("it ended before it died: {ended:?}").into()),
-        () = ran.begun(times) => Ok(()),
+        begun = ran.begun(times) => begun,
     }
 }

@@ -7,8 +7,9 @@ use flow_core::journal::Signal;
 use flow_core::{Actor, CancelToken};
 
 use super::script::{pause, to_services};
-use super::{Fresh, Holds, PATIENCE};
+use super::{Fresh, Holds};
 use crate::conformance::Checked;
+use crate::conformance::patience::PATIENCE;
 
 /// A sleep goes on where its owner died, neither from its beginning nor from its end; one that is over is over.
 pub async fn a_sleep_goes_on_over_a_death_and_is_slept_once<G>(run: &Fresh<G>) -> Checked {
