@@ -94,7 +94,8 @@ impl At {
         self
     }
 
-    /// The `nth` such call from now on, counted from 1.
+    /// The `nth` such call from now on, counted from 1. There is no call 0: a fault put there alone never fires, and is told as
+    /// [unfired](Faults::unfired).
     #[must_use]
     pub const fn nth(mut self, nth: u32) -> Self {
         self.first = nth;
@@ -198,6 +199,9 @@ impl Faults {
 
     /// Drives `process` until it ends, or until a [crash](Fault::Crash) at one of its calls ends it: then it is dropped where
     /// it stands, as a killed process would be, and there is no output.
+    ///
+    /// A crash ends all that is driven so by the same faults at that time, as the death of their machine would: runs that are to
+    /// die apart need [`Faults`] of their own.
     pub async fn survive<T>(&self, process: impl Future<Output = T>) -> Option<T> {
         let mut deaths = self.deaths.subscribe();
         tokio::select! {

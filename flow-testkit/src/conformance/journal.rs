@@ -17,8 +17,8 @@ use std::time::Duration;
 use flow_core::journal::{AcquireError, Entry, JournalStore, Lease, RawRecord, write};
 use flow_core::{Clock as _, Fence, InvalidName, Name, RunId, SystemClock};
 
-use crate::conformance::Outside;
 use crate::conformance::patience::Patience;
+use crate::conformance::{Fresh, Outside};
 
 /// The store under test.
 pub type Store = Arc<dyn JournalStore>;
@@ -85,30 +85,10 @@ macro_rules! journal_conformance {
     };
 }
 
-/// A fresh store, with what keeps it alive.
-pub struct Fresh<G> {
-    store: Store,
-    _guard: G,
-}
-
-impl<G> std::fmt::Debug for Fresh<G> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fresh").finish_non_exhaustive()
-    }
-}
-
-impl<G> std::ops::Deref for Fresh<G> {
-    type Target = Store;
-
-    fn deref(&self) -> &Store {
-        &self.store
-    }
-}
-
 /// Calls the constructor that [`journal_conformance!`](crate::journal_conformance) was given.
-pub async fn fresh<G, J: JournalStore>(constructor: impl AsyncFnOnce() -> (G, J)) -> Fresh<G> {
+pub async fn fresh<G, J: JournalStore>(constructor: impl AsyncFnOnce() -> (G, J)) -> Fresh<Store, G> {
     let (guard, store) = constructor().await;
-    Fresh { store: Arc::new(store), _guard: guard }
+    Fresh::new(Arc::new(store), guard)
 }
 
 /// `count` records that follow `before` and hold together, for tests that need some to append.

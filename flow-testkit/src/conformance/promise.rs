@@ -1,3 +1,5 @@
+use std::fmt;
+use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
@@ -21,6 +23,32 @@ pub async fn breaks<T>(broken: impl AsyncFnOnce() -> T, check: impl AsyncFnOnce(
     match AssertUnwindSafe(check(&fixture)).catch_unwind().await {
         Ok(Ok(())) => Err("the promise's check passes an implementation that breaks it".into()),
         Ok(Err(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// What a suite tests, fresh for one check, with the guard that keeps it alive.
+pub struct Fresh<T, G> {
+    tested: T,
+    _guard: G,
+}
+
+impl<T, G> Fresh<T, G> {
+    pub(crate) const fn new(tested: T, guard: G) -> Self {
+        Self { tested, _guard: guard }
+    }
+}
+
+impl<T, G> fmt::Debug for Fresh<T, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fresh").finish_non_exhaustive()
+    }
+}
+
+impl<T, G> Deref for Fresh<T, G> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.tested
     }
 }
 

@@ -73,7 +73,7 @@ async fn a_canary_is_aborted_by_its_gate_before_half_of_the_users_see_it() {
     assert_eq!(failed.at(), Some(StageName::Services));
     assert_eq!(world.router("web").observed_weights(), weights! { "1.0.0" => 100 });
     let history = world.router("web").history();
-    let shares = history.iter().filter_map(|moment| moment.routing.0.get(&name!("1.1.0")));
+    let shares = history.iter().filter_map(|snapshot| snapshot.routing.0.get(&name!("1.1.0")));
     let most = shares.map(|route| route.weight).max();
     assert!(most > Some(0) && most < Some(50), "{most:?} percent saw it");
     assert!(world.instances("web").running("1.1.0").is_empty());
