@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use flow_core::durable::Journaled;
 use flow_core::journal::{MemoryJournal, Signal};
 use flow_core::port::HostPath;
@@ -15,6 +15,7 @@ use flow_core::{Actor, RunId, Service, SystemClock, Undone, Work, Workflow, name
 use flow_examples::shop;
 use flow_local::host::{HostConfig, LocalHost};
 use flow_testkit::fake::FakeFleet;
+use tokio::sync::oneshot::{Sender, channel};
 
 fn workflow(root: &Path, fleet: &Arc<FakeFleet>) -> Result<Workflow> {
     let host = Arc::new(LocalHost::open(HostConfig::new(root), Arc::new(SystemClock::new()))?);
@@ -30,11 +31,7 @@ fn workflow(root: &Path, fleet: &Arc<FakeFleet>) -> Result<Workflow> {
 }
 
 /// Deploys up to the page, asks, and goes on or back.
-async fn deploy(
-    workflow: Workflow,
-    root: &Path,
-    ask: impl AsyncFnOnce(&str) -> Result<Signal>,
-) -> Result<()> {
+async fn deploy(workflow: Workflow, root: &Path, ask: Sender<Sender<Signal>>) -> Result<()> {
     let approved = shop::approved(&workflow, &shop::setting(root, "1.0.0")?).await?;
     let durable = Arc::new(Journaled::new(Arc::new(MemoryJournal::new()), RunId::new("one")?));
     let (deployment, work) = workflow.begin(approved, durable).await?;
@@ -42,7 +39,9 @@ async fn deploy(
     let deployment = deployment.run(work.migrate).await?.run(work.assets).await?;
 
     // The run rests here for as long as it takes; if this process dies meanwhile, `Workflow::resume` comes back to it.
-    if let Signal::Refused { by, reason } = ask("The new page stands. Shall the services follow?").await? {
+    let (decide, decided) = channel();
+    ensure!(ask.send(decide).is_ok(), "nobody is there to be asked");
+    if let Signal::Refused { by, reason } = decided.await? {
         let undone = deployment.roll_back(&by, &reason).await?;
         ensure!(matches!(undone, Undone::RolledBack(_)), "not everything could be undone");
         return Ok(());
@@ -62,14 +61,15 @@ async fn main() -> Result<()> {
         let (page, fleet) = (root.path().join("index.html"), Arc::new(FakeFleet::new()));
         std::fs::write(root.path().join("web"), "1.0.0")?;
         let workflow = workflow(root.path(), &fleet)?;
-        // Here a person is asked, in a chat or by a form, and this is where their answer comes in.
-        let ask = async |question: &str| {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        // Here a person is asked, in a chat or by a form, who looks and answers when they will.
+        let (ask, asked) = channel::<Sender<Signal>>();
+        let person = async {
+            let decide = asked.await?;
             ensure!(page.exists() && fleet.changes().is_empty(), "the services did not wait");
-            println!("{question} {answer:?}");
-            Ok(answer.clone())
+            println!("The new page stands. Shall the services follow? {answer:?}");
+            decide.send(answer.clone()).map_err(|answer| anyhow!("nobody waits for {answer:?}"))
         };
-        deploy(workflow, root.path(), ask).await?;
+        tokio::try_join!(deploy(workflow, root.path(), ask), person)?;
         let found = [page.exists(), !fleet.running(&name!("web")).is_empty()];
         ensure!(found == [stands; 2], "{answer:?}: {found:?}");
     }

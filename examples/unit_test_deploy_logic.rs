@@ -64,7 +64,7 @@ mod rules {
         world.deploy("1.1.0", risky().0).await.unwrap_err();
         assert_eq!(world.router("web").observed_weights(), weights! { "1.0.0" => 100 });
         let history = world.router("web").history();
-        assert!(history.iter().all(|moment| !moment.change.contains("1.1.0 25 %")), "{history:?}");
+        assert!(history.iter().all(|snapshot| !snapshot.change.contains("1.1.0 25 %")), "{history:?}");
     }
 
     #[tokio::test(start_paused = true)]

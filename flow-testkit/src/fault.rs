@@ -31,6 +31,10 @@ use flow_core::ErrorKind;
 use tokio::sync::watch;
 
 /// What goes wrong at a call.
+///
+/// A call that cannot do it goes on as if it had not been put there, and the fault stays [unfired](Faults::unfired): nothing that
+/// only reads, and no call of a journal store, is ever [`Repeated`](Self::Repeated). What the engine's own points can do stands at
+/// [`FaultPoints`](flow_core::durable::FaultPoints).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -90,7 +94,8 @@ impl At {
         self
     }
 
-    /// The `nth` such call from now on, counted from 1.
+    /// The `nth` such call from now on, counted from 1. There is no call 0: a fault put there alone never fires, and is told as
+    /// [unfired](Faults::unfired).
     #[must_use]
     pub const fn nth(mut self, nth: u32) -> Self {
         self.first = nth;
@@ -194,6 +199,9 @@ impl Faults {
 
     /// Drives `process` until it ends, or until a [crash](Fault::Crash) at one of its calls ends it: then it is dropped where
     /// it stands, as a killed process would be, and there is no output.
+    ///
+    /// A crash ends all that is driven so by the same faults at that time, as the death of their machine would: runs that are to
+    /// die apart need [`Faults`] of their own.
     pub async fn survive<T>(&self, process: impl Future<Output = T>) -> Option<T> {
         let mut deaths = self.deaths.subscribe();
         tokio::select! {
@@ -204,15 +212,21 @@ impl Faults {
         }
     }
 
-    /// Counts a visit of `point`, and says what goes wrong there.
-    pub(crate) fn visit(&self, point: &str, about: &str, effect: Effect) -> Option<Fault> {
+    /// Counts a visit of `point`, and says what goes wrong there. What it cannot do does not fire.
+    pub(crate) fn visit(
+        &self,
+        point: &str,
+        about: &str,
+        effect: Effect,
+        can: impl Fn(Fault) -> bool,
+    ) -> Option<Fault> {
         let mut plan = self.plan();
         let mut due = None;
         for planned in plan.planned.iter_mut().filter(|planned| planned.at.is_of(point, about, effect)) {
             planned.visits += 1;
             let since = planned.visits.checked_sub(planned.at.first);
             let fires = since.is_some_and(|since| since < planned.at.times);
-            if fires && due.is_none() {
+            if fires && due.is_none() && can(planned.fault) {
                 planned.fired += 1;
                 due = Some(planned.fault);
             }

@@ -98,6 +98,11 @@ pub(crate) fn run_of(permit: &Permit) -> String {
     key.split('/').next().unwrap_or(key).to_owned()
 }
 
+/// A call that changes nothing here, or that can be made once alone, cannot be delivered again.
+fn once(fault: Fault) -> bool {
+    fault != Fault::Repeated
+}
+
 impl Ledger {
     /// An empty ledger without faults.
     #[must_use]
@@ -156,7 +161,7 @@ impl Ledger {
     ) -> Result<T, StepError> {
         let about = about.to_string();
         let place = self.note(Called { point, about: about.clone(), permit: None, ended: None });
-        let fault = self.faults.visit(point, &about, Effect::Reads);
+        let fault = self.faults.visit(point, &about, Effect::Reads, once);
         let answer = match self.begin(fault).await {
             Ok(()) => look(),
             Err(refused) => Err(refused),
@@ -183,7 +188,7 @@ impl Ledger {
     ) -> Result<T, E> {
         let about = about.to_string();
         let place = self.note(Called { point, about: about.clone(), permit: None, ended: None });
-        let fault = self.faults.visit(point, &about, Effect::Reads);
+        let fault = self.faults.visit(point, &about, Effect::Reads, once);
         let answer = match self.begin(fault).await {
             Ok(()) => call.await,
             Err(error) => Err(refused(error)),
@@ -228,7 +233,7 @@ impl Ledger {
         let signed = (permit.idempotency_key().to_owned(), permit.fence(), permit.attempt());
         let (point, about) = (change.point, change.about.clone());
         let place = self.note(Called { point, about, permit: Some(signed), ended: None });
-        let fault = self.faults.visit(change.point, &change.about, Effect::Changes);
+        let fault = self.faults.visit(change.point, &change.about, Effect::Changes, |_| true);
         let half = matches!(fault, Some(Fault::HalfDone | Fault::Crash(Moment::Inside)));
         let reach = if half && parts > 1 { parts.div_ceil(2) } else { parts };
         let times = if fault == Some(Fault::Repeated) { 2 } else { 1 };

@@ -22,22 +22,39 @@ const PUT_BY_A_TEST: &str = "a fault that a test put there";
 
 /// What a test puts at the points of one [`Journaled`](crate::durable::Journaled): `flow_testkit::fault::Faults` is one.
 ///
-/// These are the points, each with what it is about:
+/// These are the points, each with what it is about; a strict journal store has others, about the run, such as `journal.append`.
 ///
-/// | point | about | what a fault does |
-/// |---|---|---|
-/// | `durable.call` | the call's key | what it says: the effect is refused, in doubt, delayed, ... |
-/// | `durable.lease` | the call's key | the lease is lost while the effect is under way |
-/// | `journal.append` | the record, as [`Entry`] shows it | the append is refused, in doubt, delayed, ... |
-/// | `journal.room` | the record | there is no room for it |
-/// | `journal.lease` | the record | another owner has taken the run before it is written |
-/// | `lease.renew` | the run | the renewal is refused, or never returns |
+/// | point | about | what can go wrong | what it does |
+/// |---|---|---|---|
+/// | `engine.call` | the call's key | everything | what it says: the effect is refused, in doubt, delayed, ... |
+/// | `engine.lease` | the call's key | `Refused` | the lease is lost while the effect is under way |
+/// | `engine.append` | the record, as [`Entry`] shows it | all but `Repeated` | what it says; refused is unavailable, whatever the kind |
+/// | `engine.room` | the record | `Refused` | there is no room for it |
+/// | `engine.superseded` | the record | `Refused` | another owner has taken the run before it is written |
+/// | `engine.renew` | the run | `Refused`, `Hung` | the renewal is refused as unavailable, or never returns |
 pub trait FaultPoints: Send + Sync {
-    /// What goes wrong at this visit of `point`, if anything.
-    fn visit(&self, point: &str, about: &str) -> Option<PointFault>;
+    /// What goes wrong at this visit of `point`, if anything. Only what the point `can` do fires.
+    fn visit(&self, point: &str, about: &str, can: fn(PointFault) -> bool) -> Option<PointFault>;
 
     /// Says that the process dies now. Whoever drives it drops it; the returned future never ends.
     fn crash(&self) -> BoxFuture<'static, ()>;
+}
+
+const fn anything(_: PointFault) -> bool {
+    true
+}
+
+const fn refusal(fault: PointFault) -> bool {
+    matches!(fault, PointFault::Refused(_))
+}
+
+/// A batch that is written twice does not follow itself.
+const fn once(fault: PointFault) -> bool {
+    !matches!(fault, PointFault::Repeated)
+}
+
+const fn refusal_or_silence(fault: PointFault) -> bool {
+    matches!(fault, PointFault::Refused(_) | PointFault::Hung)
 }
 
 /// What goes wrong at a point.
@@ -88,11 +105,11 @@ impl Points {
     ) -> BoxFuture<'static, Result<Recorded, StepError>> {
         let Some(faults) = self.faults.clone() else { return effect(attempt) };
         let key = key.to_string();
-        if faults.visit("durable.lease", &key).is_some() {
+        if faults.visit("engine.lease", &key, refusal).is_some() {
             self.lost.store(true, Ordering::SeqCst);
             return std::future::pending().boxed();
         }
-        let Some(fault) = faults.visit("durable.call", &key) else { return effect(attempt) };
+        let Some(fault) = faults.visit("engine.call", &key, anything) else { return effect(attempt) };
         let refused = move |kind| Err(StepError::new(kind, PUT_BY_A_TEST));
         let again = attempt.clone();
         let first = effect(attempt);
@@ -131,17 +148,18 @@ impl Points {
         write: impl Future<Output = Result<(), AppendError>> + Send,
     ) -> Result<(), AppendError> {
         let Some(faults) = self.faults.clone() else { return write.await };
-        let visit =
-            |point: &str| entries.iter().find_map(|(_, entry)| faults.visit(point, &entry.to_string()));
-        if visit("journal.lease").is_some() {
+        let visit = |point: &str, can: fn(PointFault) -> bool| {
+            entries.iter().find_map(|(_, entry)| faults.visit(point, &entry.to_string(), can))
+        };
+        if visit("engine.superseded", refusal).is_some() {
             self.lost.store(true, Ordering::SeqCst);
             return Err(AppendError::Superseded { held: lease.fence, current: Fence(lease.fence.0 + 1) });
         }
-        if visit("journal.room").is_some() {
+        if visit("engine.room", refusal).is_some() {
             return Err(AppendError::Full(PUT_BY_A_TEST.into()));
         }
         let unavailable = || Err(AppendError::Unavailable(PUT_BY_A_TEST.into()));
-        match visit("journal.append") {
+        match visit("engine.append", once) {
             None | Some(PointFault::Repeated) => write.await,
             Some(PointFault::Refused(_)) => unavailable(),
             Some(PointFault::InDoubt) => {
@@ -170,7 +188,9 @@ impl Points {
         if self.lost.load(Ordering::SeqCst) {
             return Err(AcquireError::Lost { held: lease.fence, current: Fence(lease.fence.0 + 1) });
         }
-        let visit = |faults: &Arc<dyn FaultPoints>| faults.visit("lease.renew", lease.run.name().as_str());
+        let visit = |faults: &Arc<dyn FaultPoints>| {
+            faults.visit("engine.renew", lease.run.name().as_str(), refusal_or_silence)
+        };
         match self.faults.as_ref().and_then(visit) {
             None => renew.await,
             Some(PointFault::Hung) => std::future::pending().await,

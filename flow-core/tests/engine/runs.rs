@@ -212,10 +212,13 @@ async fn no_change_of_a_rollout_exposes_users_to_what_is_unhealthy_or_cuts_a_req
         deploy(&bench.workflow(), &bench.setting(release), &durable(&journal, run)).await.unwrap();
     }
     let history = bench.fleet.router_of("web").history();
-    let served: Vec<_> = history.iter().skip_while(|moment| moment.routing.0.is_empty()).collect();
+    let served: Vec<_> = history.iter().skip_while(|snapshot| snapshot.routing.0.is_empty()).collect();
     assert!(served.len() > 4, "{served:?}");
-    for moment in served {
-        assert!(moment.exposed.is_empty() && moment.serving.len() == 2 && moment.cut == 0, "{moment:?}");
+    for snapshot in served {
+        assert!(
+            snapshot.exposed.is_empty() && snapshot.serving.len() == 2 && snapshot.cut == 0,
+            "{snapshot:?}"
+        );
     }
     assert_eq!(bench.fleet.router_of("web").observed_weights(), flow_testkit::weights! { "1.1.0" => 100 });
     assert_eq!(bench.fleet.ledger().refusals(), Vec::<String>::new());

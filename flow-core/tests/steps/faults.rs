@@ -32,29 +32,28 @@ struct Put {
 }
 
 /// What can go wrong at a call.
-const AT_CALLS: [Put; 10] = [
-    Put { point: "durable.call", fault: Fault::Refused(ErrorKind::Failed) },
-    Put { point: "durable.call", fault: Fault::Refused(ErrorKind::Unavailable) },
-    Put { point: "durable.call", fault: Fault::InDoubt },
-    Put { point: "durable.call", fault: Fault::Delayed(Duration::from_secs(7)) },
-    Put { point: "durable.call", fault: Fault::Hung },
-    Put { point: "durable.call", fault: Fault::Repeated },
-    Put { point: "durable.call", fault: Fault::Crash(Moment::Before) },
-    Put { point: "durable.call", fault: Fault::Crash(Moment::After) },
-    Put { point: "durable.lease", fault: Fault::Refused(ErrorKind::Conflict) },
-    Put { point: "durable.lease", fault: Fault::Hung },
+const AT_CALLS: [Put; 9] = [
+    Put { point: "engine.call", fault: Fault::Refused(ErrorKind::Failed) },
+    Put { point: "engine.call", fault: Fault::Refused(ErrorKind::Unavailable) },
+    Put { point: "engine.call", fault: Fault::InDoubt },
+    Put { point: "engine.call", fault: Fault::Delayed(Duration::from_secs(7)) },
+    Put { point: "engine.call", fault: Fault::Hung },
+    Put { point: "engine.call", fault: Fault::Repeated },
+    Put { point: "engine.call", fault: Fault::Crash(Moment::Before) },
+    Put { point: "engine.call", fault: Fault::Crash(Moment::After) },
+    Put { point: "engine.lease", fault: Fault::Refused(ErrorKind::Conflict) },
 ];
 
 /// What can go wrong at an append.
 const AT_RECORDS: [Put; 8] = [
-    Put { point: "journal.append", fault: Fault::Refused(ErrorKind::Unavailable) },
-    Put { point: "journal.append", fault: Fault::InDoubt },
-    Put { point: "journal.append", fault: Fault::Delayed(Duration::from_secs(7)) },
-    Put { point: "journal.append", fault: Fault::Hung },
-    Put { point: "journal.append", fault: Fault::Crash(Moment::Before) },
-    Put { point: "journal.append", fault: Fault::Crash(Moment::After) },
-    Put { point: "journal.room", fault: Fault::Refused(ErrorKind::Failed) },
-    Put { point: "journal.lease", fault: Fault::Refused(ErrorKind::Conflict) },
+    Put { point: "engine.append", fault: Fault::Refused(ErrorKind::Unavailable) },
+    Put { point: "engine.append", fault: Fault::InDoubt },
+    Put { point: "engine.append", fault: Fault::Delayed(Duration::from_secs(7)) },
+    Put { point: "engine.append", fault: Fault::Hung },
+    Put { point: "engine.append", fault: Fault::Crash(Moment::Before) },
+    Put { point: "engine.append", fault: Fault::Crash(Moment::After) },
+    Put { point: "engine.room", fault: Fault::Refused(ErrorKind::Failed) },
+    Put { point: "engine.superseded", fault: Fault::Refused(ErrorKind::Conflict) },
 ];
 
 /// A shop at 1.0.0 that is about to get 1.1.0, and everything that a run of it needs.
@@ -284,13 +283,11 @@ async fn sweep(release: Release) -> Table {
 /// What must come of a fault whatever it was put at: the ends of all of its runs, and whether another owner ended them.
 fn expected(release: Release, put: Put) -> (BTreeSet<End>, bool) {
     let undisturbed = if release == Release::Good { End::Completed } else { End::RolledBack };
-    let disturbs = matches!(
-        (put.point, put.fault),
-        ("durable.call", Fault::InDoubt | Fault::Refused(ErrorKind::Failed))
-    );
+    let disturbs =
+        matches!((put.point, put.fault), ("engine.call", Fault::InDoubt | Fault::Refused(ErrorKind::Failed)));
     let hands_over = !matches!(
         (put.point, put.fault),
-        ("durable.call", Fault::InDoubt | Fault::Refused(_) | Fault::Hung | Fault::Repeated)
+        ("engine.call", Fault::InDoubt | Fault::Refused(_) | Fault::Hung | Fault::Repeated)
             | (_, Fault::Delayed(_))
     );
     let ends = if disturbs { [End::RolledBack, End::Parked].into() } else { [undisturbed].into() };
@@ -326,7 +323,7 @@ async fn a_rollback_survives_every_fault_at_every_call_and_record() {
 async fn an_undo_that_is_tried_again_after_all_others_brings_back_the_world_as_it_was() {
     let known = undisturbed(Release::Slow).await;
     let undos = points(&known).0.into_iter().filter(|call| call.contains("/undo/"));
-    let refused = Put { point: "durable.call", fault: Fault::Refused(ErrorKind::Failed) };
+    let refused = Put { point: "engine.call", fault: Fault::Refused(ErrorKind::Failed) };
     let mut tried = 0;
     for undo in undos {
         assert_eq!(disturbed(Release::Slow, &known, refused, &undo).await, (End::Parked, false), "{undo}");
@@ -340,7 +337,7 @@ async fn an_intent_in_doubt_is_not_acted_on_and_the_next_owner_acts_once() {
     let trial = Trial::new(Release::Good).await;
     let intent = "intended:Migrate/apply-migrations/do/0";
     let faults = Faults::new();
-    faults.inject(At::call("journal.append").about(intent), Fault::InDoubt);
+    faults.inject(At::call("engine.append").about(intent), Fault::InDoubt);
     let first = trial.durable().faults(Arc::new(faults.clone()));
     let ended = trial.begin(&first).await;
     assert!(matches!(ended, Err(Stopped::HandedOver(_))), "{ended:?}");
@@ -369,9 +366,9 @@ async fn an_intent_in_doubt_is_not_acted_on_and_the_next_owner_acts_once() {
 async fn a_store_that_never_answers_a_renewal_ends_the_right_to_act_before_the_lease_ends() {
     let trial = Trial::new(Release::Good).await;
     let faults = Faults::new();
-    faults.inject(At::call("lease.renew").about("new"), Fault::Hung);
+    faults.inject(At::call("engine.renew").about("new"), Fault::Hung);
     let call = "Migrate/apply-migrations/do/0";
-    faults.inject(At::call("durable.call").about(call), Fault::Delayed(Duration::from_secs(300)));
+    faults.inject(At::call("engine.call").about(call), Fault::Delayed(Duration::from_secs(300)));
     let first = trial.durable().faults(Arc::new(faults.clone()));
     let begun = trial.setting.clock.monotonic();
     let ended = trial.begin(&first).await;
@@ -380,6 +377,30 @@ async fn a_store_that_never_answers_a_renewal_ends_the_right_to_act_before_the_l
     assert!(faults.unfired().is_empty());
     assert!(took < Duration::from_secs(30), "the lease of 30 s had ended after {took:?}");
     trial.go_on().await.unwrap();
+}
+
+/// Faults that a point cannot carry out.
+const NOWHERE: [Put; 7] = [
+    Put { point: "engine.lease", fault: Fault::Hung },
+    Put { point: "engine.append", fault: Fault::Repeated },
+    Put { point: "engine.room", fault: Fault::InDoubt },
+    Put { point: "engine.superseded", fault: Fault::Crash(Moment::Before) },
+    Put { point: "engine.renew", fault: Fault::Delayed(Duration::from_secs(7)) },
+    Put { point: "engine.renew", fault: Fault::InDoubt },
+    Put { point: "engine.renew", fault: Fault::Crash(Moment::After) },
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_a_point_cannot_do_stays_unfired_and_changes_nothing() {
+    let (trial, faults) = (Trial::new(Release::Good).await, Faults::new());
+    let everywhere = |put: &Put| At::call(put.point).onwards();
+    NOWHERE.iter().for_each(|put| faults.inject(everywhere(put), put.fault));
+    // So that the lease is renewed while it is under way.
+    let call = "Migrate/apply-migrations/do/0";
+    faults.inject(At::call("engine.call").about(call), Fault::Delayed(Duration::from_secs(25)));
+    trial.begin(&trial.durable().faults(Arc::new(faults.clone()))).await.unwrap();
+    assert_eq!(faults.unfired(), NOWHERE.iter().map(everywhere).collect::<Vec<At>>());
+    assert_eq!(faults.fired().len(), 1, "{:?}", faults.fired());
 }
 
 /// The other half of what the example's kill test proves: what no program has is found where it is.

@@ -11,9 +11,9 @@ pub mod waits;
 mod journaled;
 mod script;
 
-use crate::conformance::Outside;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::durable::{Durable, Milestone, Opening};
@@ -23,11 +23,9 @@ use flow_core::machine::{CallKey, State};
 use flow_core::plan::Plan;
 use flow_core::{Digest, Fence, SystemClock};
 
+use crate::conformance::{Fresh, Outside};
 pub use journaled::JournaledRun;
 use script::Script;
-
-/// When a condition that must come true counts as missed.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One run of a durable engine, and the ways in to it from several processes.
 #[async_trait]
@@ -118,21 +116,20 @@ macro_rules! durable_conformance {
     };
 }
 
-/// A fresh fixture, with what keeps it alive and the plan of its run.
-pub struct Fresh<G> {
+/// A run of the fixture under test, and its plan.
+pub struct Run {
     fixture: Box<dyn DurableFixture>,
     /// What a check that needs the plan says where there is none.
     script: Result<Script, String>,
-    _guard: G,
 }
 
-impl<G> std::fmt::Debug for Fresh<G> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fresh").finish_non_exhaustive()
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
     }
 }
 
-impl<G> std::ops::Deref for Fresh<G> {
+impl Deref for Run {
     type Target = dyn DurableFixture;
 
     fn deref(&self) -> &Self::Target {
@@ -141,13 +138,17 @@ impl<G> std::ops::Deref for Fresh<G> {
 }
 
 /// Calls the constructor that [`durable_conformance!`](crate::durable_conformance) was given.
-pub async fn fresh<G, F: DurableFixture + 'static>(constructor: impl AsyncFnOnce() -> (G, F)) -> Fresh<G> {
+pub async fn fresh<G, F: DurableFixture + 'static>(
+    constructor: impl AsyncFnOnce() -> (G, F),
+) -> Fresh<Run, G> {
     let (guard, fixture) = constructor().await;
     let script = Script::new().await.map_err(|error| error.to_string());
-    Fresh { fixture: Box::new(fixture), script, _guard: guard }
+    // Here and not in a check, where it would count as caught whatever the engine does.
+    assert!(script.is_ok(), "the plan of the run cannot be made: {:?}", script.err());
+    Fresh::new(Run { fixture: Box::new(fixture), script }, guard)
 }
 
-impl<G> Fresh<G> {
+impl Run {
     fn plan(&self) -> Outside<&Plan> {
         self.script.as_ref().map(|script| &script.plan).map_err(|error| error.clone().into())
     }

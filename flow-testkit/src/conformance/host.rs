@@ -8,11 +8,12 @@ pub mod files;
 pub mod links;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::port::{Command, Host, HostPath};
 
+use super::patience::Patience;
 use super::{Checked, Outside};
 pub use crate::fake::HostNode;
 
@@ -173,8 +174,6 @@ pub enum Behaviour {
     Hangs,
 }
 
-/// When a condition that must come true counts as missed.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// The timeout of commands that something else is to end: longer than any check takes.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -188,12 +187,9 @@ fn file(content: &str) -> HostNode {
 
 /// Waits until so many processes run.
 async fn until_running(fixture: &impl HostFixture, count: usize) -> Checked {
-    let begun = Instant::now();
+    let patience = Patience::until(format!("{count} processes run"));
     while fixture.running().await? != count {
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("{} processes run, not {count}", fixture.running().await?).into());
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        patience.wait().await?;
     }
     Ok(())
 }

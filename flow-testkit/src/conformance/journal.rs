@@ -12,10 +12,13 @@ pub mod records;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flow_core::journal::{AcquireError, Entry, JournalStore, Lease, RawRecord, write};
 use flow_core::{Clock as _, Fence, InvalidName, Name, RunId, SystemClock};
+
+use crate::conformance::patience::Patience;
+use crate::conformance::{Fresh, Outside};
 
 /// The store under test.
 pub type Store = Arc<dyn JournalStore>;
@@ -24,8 +27,6 @@ pub type Store = Arc<dyn JournalStore>;
 const LONG: Duration = Duration::from_secs(600);
 /// For leases that are to expire.
 const SHORT: Duration = Duration::from_millis(300);
-/// When a condition that must come true counts as missed.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes one `#[tokio::test]` for every promise of [`JournalStore`](flow_core::journal::JournalStore).
 ///
@@ -84,30 +85,10 @@ macro_rules! journal_conformance {
     };
 }
 
-/// A fresh store, with what keeps it alive.
-pub struct Fresh<G> {
-    store: Store,
-    _guard: G,
-}
-
-impl<G> std::fmt::Debug for Fresh<G> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fresh").finish_non_exhaustive()
-    }
-}
-
-impl<G> std::ops::Deref for Fresh<G> {
-    type Target = Store;
-
-    fn deref(&self) -> &Store {
-        &self.store
-    }
-}
-
 /// Calls the constructor that [`journal_conformance!`](crate::journal_conformance) was given.
-pub async fn fresh<G, J: JournalStore>(constructor: impl AsyncFnOnce() -> (G, J)) -> Fresh<G> {
+pub async fn fresh<G, J: JournalStore>(constructor: impl AsyncFnOnce() -> (G, J)) -> Fresh<Store, G> {
     let (guard, store) = constructor().await;
-    Fresh { store: Arc::new(store), _guard: guard }
+    Fresh::new(Arc::new(store), guard)
 }
 
 /// `count` records that follow `before` and hold together, for tests that need some to append.
@@ -133,14 +114,12 @@ fn run(id: &str) -> Result<RunId, InvalidName> {
 }
 
 /// Tries until the lease is free.
-async fn take(store: &Store, run: &RunId, resources: &[Name]) -> Result<Lease, AcquireError> {
-    let began = Instant::now();
+async fn take(store: &Store, run: &RunId, resources: &[Name]) -> Outside<Lease> {
+    let patience = Patience::until("the lease is free");
     loop {
         match store.acquire(run, resources, "successor", LONG).await {
-            Err(AcquireError::Held { .. }) if began.elapsed() < PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            taken => return taken,
+            Err(AcquireError::Held { .. }) => patience.wait().await?,
+            taken => return Ok(taken?),
         }
     }
 }

@@ -30,4 +30,4 @@ mod patience;
 mod promise;
 mod refusal;
 
-pub use promise::{Checked, Outside, breaks};
+pub use promise::{Checked, Fresh, Outside, breaks};

@@ -1,4 +1,6 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::conformance::Checked;
 
@@ -7,14 +9,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The wait for a condition that must come true: `while !holds { patience.wait().await? }`.
 pub(crate) struct Patience {
-    what: &'static str,
+    what: String,
     begun: Instant,
 }
 
 impl Patience {
     /// A wait that begins now, until `what`.
-    pub(crate) fn until(what: &'static str) -> Self {
-        Self { what, begun: Instant::now() }
+    pub(crate) fn until(what: impl Into<String>) -> Self {
+        Self { what: what.into(), begun: Instant::now() }
     }
 
     /// Waits a moment before the condition is looked at again; fails when it never came true.

@@ -1,4 +1,5 @@
-use std::future::Future;
+use std::fmt;
+use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
@@ -10,15 +11,44 @@ pub type Outside<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// refused what it may not refuse.
 pub type Checked = Outside<()>;
 
-/// Holds where `check` does not: the implementation that it was given breaks the promise, and the suite has noticed.
+/// Holds where `check` does not: the implementation that `broken` gives it breaks the promise, and the suite has noticed.
+///
+/// What `broken` itself does is not judged: where it panics, the panic is the caller's, or it would prove every suite.
 ///
 /// # Errors
 /// Where the check passed: the suite does not catch what it is there for.
-pub async fn breaks(check: impl Future<Output = Checked>) -> Checked {
+pub async fn breaks<T>(broken: impl AsyncFnOnce() -> T, check: impl AsyncFnOnce(&T) -> Checked) -> Checked {
+    let fixture = broken().await;
     // Not spawned: a check need not be `Send`. What it broke is thrown away with it.
-    match AssertUnwindSafe(check).catch_unwind().await {
+    match AssertUnwindSafe(check(&fixture)).catch_unwind().await {
         Ok(Ok(())) => Err("the promise's check passes an implementation that breaks it".into()),
         Ok(Err(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// What a suite tests, fresh for one check, with the guard that keeps it alive.
+pub struct Fresh<T, G> {
+    tested: T,
+    _guard: G,
+}
+
+impl<T, G> Fresh<T, G> {
+    pub(crate) const fn new(tested: T, guard: G) -> Self {
+        Self { tested, _guard: guard }
+    }
+}
+
+impl<T, G> fmt::Debug for Fresh<T, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fresh").finish_non_exhaustive()
+    }
+}
+
+impl<T, G> Deref for Fresh<T, G> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.tested
     }
 }
 
@@ -55,7 +85,8 @@ macro_rules! __names {
 }
 
 /// Proves a suite: for each promise, in the suite's order, an async function that gives an implementation which breaks it.
-/// The promise's test must fail for it, and no promise may be left out.
+/// The promise's test must fail for it, and no promise may be left out. Where the function itself panics, the test fails: only what
+/// the promise's check finds counts.
 ///
 /// ```
 /// use flow_core::Digest;
@@ -147,9 +178,8 @@ macro_rules! broken_implementations {
         $(
             #[tokio::test]
             async fn $promise() -> $crate::conformance::Checked {
-                $crate::conformance::breaks(async {
-                    let fixture = ($broken)().await;
-                    $crate::conformance::$suite::$group::$promise(&fixture).await
+                $crate::conformance::breaks($broken, async |fixture| {
+                    $crate::conformance::$suite::$group::$promise(fixture).await
                 })
                 .await
             }
@@ -160,9 +190,8 @@ macro_rules! broken_implementations {
         $(
             #[tokio::test]
             async fn $promise() -> $crate::conformance::Checked {
-                $crate::conformance::breaks(async {
-                    let fixture = ($broken)().await;
-                    $crate::conformance::$suite::$promise(&fixture).await
+                $crate::conformance::breaks($broken, async |fixture| {
+                    $crate::conformance::$suite::$promise(fixture).await
                 })
                 .await
             }

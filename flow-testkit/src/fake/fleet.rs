@@ -11,7 +11,7 @@ mod state;
 mod trouble;
 mod users;
 
-pub use history::Moment;
+pub use history::Snapshot;
 pub use instances::{FleetInstances, Trouble};
 pub use router::FleetRouter;
 pub(super) use share::Share;
@@ -122,13 +122,13 @@ impl FakeFleet {
     /// Everything that was changed, in order, in words: `launch web-1`, `route web to 1.1.0 100 %`, `stop web-1`.
     #[must_use]
     pub fn changes(&self) -> Vec<String> {
-        self.history().into_iter().map(|moment| moment.change).collect()
+        self.history().into_iter().map(|snapshot| snapshot.change).collect()
     }
 
     /// Every change with what stood after it, in order.
     #[must_use]
-    pub fn history(&self) -> Vec<Moment> {
-        self.state().moments.clone()
+    pub fn history(&self) -> Vec<Snapshot> {
+        self.state().snapshots.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

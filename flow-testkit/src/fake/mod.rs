@@ -28,7 +28,7 @@ pub use clock::VirtualClock;
 pub use configuration::FakeConfiguration;
 pub use database::{Migration, Statement};
 pub use evidence::MemoryEvidence;
-pub use fleet::{Answered, FakeFleet, FleetInstances, FleetRouter, Moment, Trouble, UnderWay};
+pub use fleet::{Answered, FakeFleet, FleetInstances, FleetRouter, Snapshot, Trouble, UnderWay};
 pub use functions::FakeFunctions;
 pub use host::{FakeHost, HostNode, Script};
 pub use images::FakeImages;

@@ -32,7 +32,7 @@ impl World {
             metrics: FakeMetrics::of_fleet(&fleet),
             fleet,
             vault: MemoryVault::in_ledger(&ledger),
-            evidence: MemoryEvidence::default(),
+            evidence: MemoryEvidence::in_ledger(&ledger),
             journal: StrictJournal::in_ledger(journal, &ledger),
             services: Vec::new(),
             gate: None,

@@ -50,6 +50,7 @@ enum Break {
     OneFence,
     ActsLate,
     NeverGivesBack,
+    NeverBegins,
 }
 
 /// An engine that breaks one promise.
@@ -129,6 +130,7 @@ impl Durable for Broken {
     async fn perform(&self, call: Call) -> Result<Recorded, PerformError> {
         let call = self.bent(call);
         match self.breaks {
+            Break::NeverBegins => std::future::pending().await,
             Break::NeverRecords => (call.effect)(attempt()).await.map_err(|error| unrecorded(&error)),
             Break::IntentAfterEffect => {
                 let ended = (call.effect)(attempt()).await.map_err(|error| unrecorded(&error))?;
@@ -255,6 +257,8 @@ impl DurableFixture for BrokenRun {
 }
 
 mod broken {
+    use flow_testkit::conformance::durable::attempts;
+
     use super::*;
 
     async fn run(breaks: Break) -> ((), BrokenRun) {
@@ -266,6 +270,15 @@ mod broken {
         ($break:ident) => {
             async || flow_testkit::conformance::durable::fresh(async || run(Break::$break).await).await
         };
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_never_begins_an_effect_fails_and_does_not_hang() {
+        let run = by!(NeverBegins)().await;
+        let checked = attempts::a_cancelled_call_is_told_and_ends_cancelled(&run);
+        let checked = tokio::time::timeout(Duration::from_secs(600), checked).await.unwrap();
+        let missed = checked.unwrap_err().to_string();
+        assert!(missed.contains("until the engine has begun the effect"), "{missed}");
     }
 
     flow_testkit::broken_implementations! { durable_conformance, durable:

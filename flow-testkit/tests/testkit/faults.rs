@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use flow_core::ErrorKind;
+use flow_core::journal::{JournalStore, MemoryJournal};
 use flow_core::port::Vault;
-use flow_testkit::fake::MemoryVault;
+use flow_core::{ErrorKind, RunId};
+use flow_testkit::fake::{MemoryVault, StrictJournal};
 use flow_testkit::fault::{At, Fault, Fired, Moment};
 use flow_testkit::{Ledger, permit};
 
@@ -39,6 +40,20 @@ async fn a_fault_that_never_fired_says_so() {
     vault.seal(&permit(), b"once").await.unwrap();
     let unfired: Vec<String> = ledger.faults().unfired().iter().map(ToString::to_string).collect();
     assert_eq!(unfired, ["call 2 of `vault.seal`"]);
+}
+
+#[tokio::test]
+async fn what_a_call_cannot_do_stays_unfired() {
+    let (vault, ledger) = vault();
+    let sealed = vault.seal(&permit(), b"once").await.unwrap();
+    ledger.faults().inject(At::call("vault.open").onwards(), Fault::Repeated);
+    assert_eq!(vault.open(&sealed).await.unwrap(), b"once");
+    assert_eq!(ledger.faults().unfired(), [At::call("vault.open").onwards()]);
+    let journal = StrictJournal::over(MemoryJournal::new());
+    journal.ledger().faults().inject(At::call("journal.load").onwards(), Fault::Repeated);
+    assert_eq!(journal.load(&RunId::new("one").unwrap()).await.unwrap(), []);
+    assert_eq!(journal.ledger().faults().fired(), []);
+    assert_eq!(journal.ledger().faults().unfired().len(), 1);
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ async fn requests_under_way_end_after_the_traffic_left_or_never() {
     route(&fleet, &[]).await.unwrap();
     sleep(seconds(10_000)).await;
     fleet.stop(&permit(), &WEB, &name!("new"), GRACE).await.unwrap();
-    let cut: Vec<u64> = fleet.history().iter().map(|moment| moment.cut).collect();
+    let cut: Vec<u64> = fleet.history().iter().map(|snapshot| snapshot.cut).collect();
     assert_eq!(cut, [0, 0, 0, 0, 0, 0, 1], "the one that never ended was cut off");
 }
 
@@ -136,8 +136,8 @@ async fn the_history_shows_what_served_and_what_was_exposed_after_every_change()
     let history = fleet.router_of("web").history();
     let seen: Vec<(u64, &str, usize, usize)> = history[2..]
         .iter()
-        .map(|moment| {
-            (moment.at.as_secs(), moment.change.as_str(), moment.serving.len(), moment.exposed.len())
+        .map(|snapshot| {
+            (snapshot.at.as_secs(), snapshot.change.as_str(), snapshot.serving.len(), snapshot.exposed.len())
         })
         .collect();
     assert_eq!(

@@ -22,6 +22,7 @@ mod mocks;
 mod notifier;
 mod prober;
 mod process;
+mod promise;
 mod router;
 mod rules;
 mod source;

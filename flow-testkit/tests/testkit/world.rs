@@ -73,7 +73,7 @@ async fn a_canary_is_aborted_by_its_gate_before_half_of_the_users_see_it() {
     assert_eq!(failed.at(), Some(StageName::Services));
     assert_eq!(world.router("web").observed_weights(), weights! { "1.0.0" => 100 });
     let history = world.router("web").history();
-    let shares = history.iter().filter_map(|moment| moment.routing.0.get(&name!("1.1.0")));
+    let shares = history.iter().filter_map(|snapshot| snapshot.routing.0.get(&name!("1.1.0")));
     let most = shares.map(|route| route.weight).max();
     assert!(most > Some(0) && most < Some(50), "{most:?} percent saw it");
     assert!(world.instances("web").running("1.1.0").is_empty());
@@ -107,6 +107,19 @@ async fn a_crash_at_any_call_resumes_to_the_end() {
             in_order(&world);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_evidence_of_a_world_stands_in_its_ledger_and_can_fail() {
+    let world = world();
+    world.faults().inject(At::call("evidence.record"), Fault::Crash(Moment::After));
+    let died = world.deploy("1.1.0", BlueGreen::default()).await.unwrap_err();
+    assert!(matches!(died, NotDeployed::Died), "{died:?}");
+    world.resume().await.unwrap();
+    let recorded = world.ledger().calls().into_iter().filter(|call| call.point == "evidence.record");
+    assert_eq!(recorded.map(|call| call.ended).collect::<Vec<_>>(), [None, Some(Ok(()))]);
+    assert_eq!(world.evidence().all().len(), 1);
+    in_order(&world);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,11 +10,12 @@ use futures::FutureExt as _;
 
 use super::calls::dies_in;
 use super::script::{FIRST, Ran, SECOND, capture, key, options};
-use super::{Fresh, Holds, PATIENCE};
+use super::{Holds, Run};
 use crate::conformance::Checked;
+use crate::conformance::patience::PATIENCE;
 
 /// Only a kind of failure that may come out differently is tried again.
-pub async fn only_what_may_come_out_differently_is_tried_again<G>(run: &Fresh<G>) -> Checked {
+pub async fn only_what_may_come_out_differently_is_tried_again(run: &Run) -> Checked {
     let (retried, not) = (Ran::default(), Ran::default());
     let durable = run.begin(Holds::Long).await?;
     for step in [FIRST, SECOND] {
@@ -31,7 +32,7 @@ pub async fn only_what_may_come_out_differently_is_tried_again<G>(run: &Fresh<G>
 }
 
 /// A call is given up after as many attempts as it may have.
-pub async fn there_are_no_more_attempts_than_allowed<G>(run: &Fresh<G>) -> Checked {
+pub async fn there_are_no_more_attempts_than_allowed(run: &Run) -> Checked {
     let ran = Ran::default();
     let durable = run.begin(Holds::Long).await?;
     capture(&*durable, FIRST).await?;
@@ -45,7 +46,7 @@ pub async fn there_are_no_more_attempts_than_allowed<G>(run: &Fresh<G>) -> Check
 }
 
 /// Once an attempt was in doubt, a later rejection cannot take that back; done is done.
-pub async fn an_end_is_the_worst_of_its_attempts<G>(run: &Fresh<G>) -> Checked {
+pub async fn an_end_is_the_worst_of_its_attempts(run: &Run) -> Checked {
     let durable = run.begin(Holds::Long).await?;
     for step in [FIRST, SECOND] {
         capture(&*durable, step).await?;
@@ -58,7 +59,7 @@ pub async fn an_end_is_the_worst_of_its_attempts<G>(run: &Fresh<G>) -> Checked {
 }
 
 /// An attempt that was lost in a death counts as one in doubt.
-pub async fn an_attempt_that_was_lost_is_in_doubt<G>(run: &Fresh<G>) -> Checked {
+pub async fn an_attempt_that_was_lost_is_in_doubt(run: &Run) -> Checked {
     let ran = Ran::default();
     let first = run.begin(Holds::Briefly).await?;
     capture(&*first, FIRST).await?;
@@ -71,7 +72,7 @@ pub async fn an_attempt_that_was_lost_is_in_doubt<G>(run: &Fresh<G>) -> Checked 
 }
 
 /// An attempt that does not end in time is told to stop, and in the end dropped: the call ends in doubt.
-pub async fn a_call_past_its_deadline_is_stopped_from_outside<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_call_past_its_deadline_is_stopped_from_outside(run: &Run) -> Checked {
     let ran = Ran::default();
     let durable = run.begin(Holds::Long).await?;
     capture(&*durable, FIRST).await?;
@@ -87,7 +88,7 @@ pub async fn a_call_past_its_deadline_is_stopped_from_outside<G>(run: &Fresh<G>)
 }
 
 /// A call that is cancelled under way is told so, may say how far it came, and ends cancelled.
-pub async fn a_cancelled_call_is_told_and_ends_cancelled<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_cancelled_call_is_told_and_ends_cancelled(run: &Run) -> Checked {
     let ran = Ran::default();
     let durable = run.begin(Holds::Long).await?;
     capture(&*durable, FIRST).await?;
@@ -101,18 +102,20 @@ pub async fn a_cancelled_call_is_told_and_ends_cancelled<G>(run: &Fresh<G>) -> C
         .boxed()
     });
     let cancelling = async {
-        ran.begun(1).await;
+        let began = ran.begun(1).await;
         cancel.cancel();
+        began
     };
     let begun = Instant::now();
-    let (ended, ()) = tokio::join!(tokio::time::timeout(PATIENCE, durable.perform(call)), cancelling);
+    let (ended, began) = tokio::join!(tokio::time::timeout(PATIENCE, durable.perform(call)), cancelling);
+    began?;
     assert_eq!(ended?, Err(PerformError::Cancelled));
     assert!(begun.elapsed() < PATIENCE);
     Ok(())
 }
 
 /// A call whose run was cancelled before never begins.
-pub async fn a_call_that_is_cancelled_before_never_begins<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_call_that_is_cancelled_before_never_begins(run: &Run) -> Checked {
     let ran = Ran::default();
     let durable = run.begin(Holds::Long).await?;
     capture(&*durable, FIRST).await?;
@@ -127,7 +130,7 @@ pub async fn a_call_that_is_cancelled_before_never_begins<G>(run: &Fresh<G>) -> 
 }
 
 /// An effect that panics leaves the engine standing, and nobody knows how far it came.
-pub async fn a_panic_is_in_doubt<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_panic_is_in_doubt(run: &Run) -> Checked {
     let durable = run.begin(Holds::Long).await?;
     capture(&*durable, FIRST).await?;
     let call = Ran::default().call(key(FIRST, Phase::Do), options(), |attempt| {

@@ -7,11 +7,11 @@ use flow_core::{ErrorKind, Fence};
 use serde_json::json;
 
 use super::script::{FIRST, Ran, SECOND, capture, key, perform};
-use super::{Fresh, Holds};
+use super::{Holds, Run};
 use crate::conformance::Checked;
 
 /// A call that ended returns what it returned then, to this owner and to every later one, and its effect does not run again.
-pub async fn a_call_that_ended_returns_what_it_returned_without_running_again<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_call_that_ended_returns_what_it_returned_without_running_again(run: &Run) -> Checked {
     let ran = Ran::default();
     let first = run.begin(Holds::Long).await?;
     assert_eq!(perform(&*first, FIRST, &ran, 1).await?, Recorded(json!(1)));
@@ -25,7 +25,7 @@ pub async fn a_call_that_ended_returns_what_it_returned_without_running_again<G>
 }
 
 /// A call that was rejected stays rejected, with its cause.
-pub async fn a_call_that_was_rejected_stays_rejected<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_call_that_was_rejected_stays_rejected(run: &Run) -> Checked {
     let ran = Ran::default();
     let first = run.begin(Holds::Long).await?;
     capture(&*first, FIRST).await?;
@@ -40,7 +40,7 @@ pub async fn a_call_that_was_rejected_stays_rejected<G>(run: &Fresh<G>) -> Check
 }
 
 /// What was read is read once: the next effect begins with it recorded, so that an owner who comes after a death uses it again.
-pub async fn what_was_read_is_read_once_and_durable_before_the_next_effect<G>(run: &Fresh<G>) -> Checked {
+pub async fn what_was_read_is_read_once_and_durable_before_the_next_effect(run: &Run) -> Checked {
     let (read, ran) = (Ran::default(), Ran::default());
     let first = run.begin(Holds::Briefly).await?;
     let before = first.read(read.returning(key(FIRST, Phase::Capture), 7)).await?;
@@ -54,7 +54,7 @@ pub async fn what_was_read_is_read_once_and_durable_before_the_next_effect<G>(ru
 }
 
 /// An effect begins only when its intent survives a death: whoever comes after knows that it may stand.
-pub async fn the_intent_is_durable_when_the_effect_begins<G>(run: &Fresh<G>) -> Checked {
+pub async fn the_intent_is_durable_when_the_effect_begins(run: &Run) -> Checked {
     let ran = Ran::default();
     let first = run.begin(Holds::Briefly).await?;
     capture(&*first, FIRST).await?;
@@ -67,7 +67,7 @@ pub async fn the_intent_is_durable_when_the_effect_begins<G>(run: &Fresh<G>) -> 
 }
 
 /// All attempts of a call, over deaths too, have one key, which no other call has; attempts are counted from 1.
-pub async fn every_attempt_has_the_same_key_and_no_other_call_has_it<G>(run: &Fresh<G>) -> Checked {
+pub async fn every_attempt_has_the_same_key_and_no_other_call_has_it(run: &Run) -> Checked {
     let (ran, other) = (Ran::default(), Ran::default());
     let first = run.begin(Holds::Briefly).await?;
     capture(&*first, FIRST).await?;
@@ -88,7 +88,7 @@ pub async fn every_attempt_has_the_same_key_and_no_other_call_has_it<G>(run: &Fr
 }
 
 /// The history is everything that is recorded, in order, and durable by the time it is given.
-pub async fn the_history_is_everything_in_order<G>(run: &Fresh<G>) -> Checked {
+pub async fn the_history_is_everything_in_order(run: &Run) -> Checked {
     let first = run.begin(Holds::Briefly).await?;
     perform(&*first, FIRST, &Ran::default(), 1).await?;
     let told = first.history().await?;
@@ -112,6 +112,6 @@ pub(super) async fn dies_in(
     let times = ran.times() + 1;
     tokio::select! {
         ended = call => Err(format!("it ended before it died: {ended:?}").into()),
-        () = ran.begun(times) => Ok(()),
+        begun = ran.begun(times) => begun,
     }
 }

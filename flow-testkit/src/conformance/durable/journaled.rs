@@ -7,7 +7,8 @@ use flow_core::journal::{JournalStore, Lease, Signal};
 use flow_core::machine::CallKey;
 use flow_core::{Fence, RunId, SystemClock, SystemEntropy};
 
-use super::{DurableFixture, Holds, PATIENCE};
+use super::{DurableFixture, Holds};
+use crate::conformance::patience::PATIENCE;
 
 /// A run of flow-core's [`Journaled`] over a store: what whoever implements a [`JournalStore`] proves with
 /// [`durable_conformance!`](crate::durable_conformance).

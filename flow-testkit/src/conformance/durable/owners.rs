@@ -8,11 +8,11 @@ use flow_core::machine::{Phase, State};
 use flow_core::stage::StageName;
 
 use super::script::{FIRST, Ran, SECOND, capture, key, perform};
-use super::{Fresh, Holds, opening};
+use super::{Holds, Run, opening};
 use crate::conformance::Checked;
 
 /// Opening a run that nobody began says so, and changes nothing; one that was begun stands where it stood.
-pub async fn a_new_run_is_fresh_and_a_begun_one_stands_where_it_stood<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_new_run_is_fresh_and_a_begun_one_stands_where_it_stood(run: &Run) -> Checked {
     for _ in 0..2 {
         let (handle, state) = run.open(Holds::Long).await?;
         assert_eq!(state, State::Fresh, "opened and not started");
@@ -35,7 +35,7 @@ pub async fn a_new_run_is_fresh_and_a_begun_one_stands_where_it_stood<G>(run: &F
 }
 
 /// A run that is not open, or is closed again, is unavailable, and nothing happens.
-pub async fn a_run_that_is_not_open_does_nothing<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_run_that_is_not_open_does_nothing(run: &Run) -> Checked {
     let ran = Ran::default();
     let handle = run.handle(Holds::Long);
     let call = || ran.returning(key(FIRST, Phase::Do), 1);
@@ -51,7 +51,7 @@ pub async fn a_run_that_is_not_open_does_nothing<G>(run: &Fresh<G>) -> Checked {
 }
 
 /// An engine that replays publishes again what stands already: nothing changes. What cannot follow is refused.
-pub async fn publishing_what_is_recorded_changes_nothing<G>(run: &Fresh<G>) -> Checked {
+pub async fn publishing_what_is_recorded_changes_nothing(run: &Run) -> Checked {
     let durable = run.begin(Holds::Long).await?;
     for step in [FIRST, SECOND] {
         perform(&*durable, step, &Ran::default(), 1).await?;
@@ -67,7 +67,7 @@ pub async fn publishing_what_is_recorded_changes_nothing<G>(run: &Fresh<G>) -> C
 }
 
 /// A workflow with another definition does not get the run, and whoever has the right one still does.
-pub async fn another_definition_is_refused_and_does_no_harm<G>(run: &Fresh<G>) -> Checked {
+pub async fn another_definition_is_refused_and_does_no_harm(run: &Run) -> Checked {
     let first = run.begin(Holds::Long).await?;
     let note = Milestone::Noted(BTreeMap::from([("noted".to_owned(), true.into())]));
     first.publish(note).await?;
@@ -83,7 +83,7 @@ pub async fn another_definition_is_refused_and_does_no_harm<G>(run: &Fresh<G>) -
 }
 
 /// While one owner holds the run, nobody else gets it.
-pub async fn while_one_holds_it_another_is_refused<G>(run: &Fresh<G>) -> Checked {
+pub async fn while_one_holds_it_another_is_refused(run: &Run) -> Checked {
     let first = run.begin(Holds::Long).await?;
     let refused = run.handle(Holds::Long).open(opening(run.plan()?.fingerprint)).await;
     assert!(matches!(refused, Err(PerformError::Unavailable(_))), "{refused:?}");
@@ -92,7 +92,7 @@ pub async fn while_one_holds_it_another_is_refused<G>(run: &Fresh<G>) -> Checked
 }
 
 /// Every owner has a later fence than the one before, also one that follows a death.
-pub async fn the_fence_grows_with_every_owner<G>(run: &Fresh<G>) -> Checked {
+pub async fn the_fence_grows_with_every_owner(run: &Run) -> Checked {
     let (one, two, three) = (Ran::default(), Ran::default(), Ran::default());
     let first = run.begin(Holds::Long).await?;
     perform(&*first, FIRST, &one, 1).await?;
@@ -110,7 +110,7 @@ pub async fn the_fence_grows_with_every_owner<G>(run: &Fresh<G>) -> Checked {
 }
 
 /// An owner who lost the run without knowing begins nothing more, and is told that somebody else goes on.
-pub async fn a_superseded_owner_acts_no_more<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_superseded_owner_acts_no_more(run: &Run) -> Checked {
     let ran = Ran::default();
     let late = run.begin(Holds::Long).await?;
     perform(&*late, FIRST, &ran, 1).await?;
@@ -129,7 +129,7 @@ pub async fn a_superseded_owner_acts_no_more<G>(run: &Fresh<G>) -> Checked {
 }
 
 /// Closing gives the run back at once, however long it could have been held, and the next owner finds all of it.
-pub async fn closing_gives_the_run_back_and_keeps_what_is_recorded<G>(run: &Fresh<G>) -> Checked {
+pub async fn closing_gives_the_run_back_and_keeps_what_is_recorded(run: &Run) -> Checked {
     let first = run.begin(Holds::Long).await?;
     perform(&*first, FIRST, &Ran::default(), 1).await?;
     first.close().await;

@@ -1,4 +1,5 @@
-use crate::conformance::Outside;
+use crate::conformance::patience::Patience;
+use crate::conformance::{Checked, Outside};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -91,10 +92,12 @@ impl Ran {
     }
 
     /// Waits until the effect has begun so often.
-    pub(super) async fn begun(&self, times: u32) {
+    pub(super) async fn begun(&self, times: u32) -> Checked {
+        let patience = Patience::until("the engine has begun the effect");
         while self.times() < times {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            patience.wait().await?;
         }
+        Ok(())
     }
 
     /// A call with an effect that is counted here.

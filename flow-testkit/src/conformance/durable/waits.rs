@@ -7,11 +7,12 @@ use flow_core::journal::Signal;
 use flow_core::{Actor, CancelToken};
 
 use super::script::{pause, to_services};
-use super::{Fresh, Holds, PATIENCE};
+use super::{Holds, Run};
 use crate::conformance::Checked;
+use crate::conformance::patience::PATIENCE;
 
 /// A sleep goes on where its owner died, neither from its beginning nor from its end; one that is over is over.
-pub async fn a_sleep_goes_on_over_a_death_and_is_slept_once<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_sleep_goes_on_over_a_death_and_is_slept_once(run: &Run) -> Checked {
     let long = Duration::from_secs(4);
     let first = run.begin(Holds::Briefly).await?;
     to_services(&*first).await?;
@@ -34,7 +35,7 @@ pub async fn a_sleep_goes_on_over_a_death_and_is_slept_once<G>(run: &Fresh<G>) -
 }
 
 /// A wait gets the answer that came first, also one that came while nobody was alive, and every later owner gets the same.
-pub async fn a_wait_gets_the_first_answer_whoever_was_alive_when_it_came<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_wait_gets_the_first_answer_whoever_was_alive_when_it_came(run: &Run) -> Checked {
     let approved = Signal::Approved { by: Actor::new("bob")? };
     let refused = Signal::Refused { by: Actor::new("eve")?, reason: "too late".to_owned() };
     let first = run.begin(Holds::Briefly).await?;
@@ -59,7 +60,7 @@ pub async fn a_wait_gets_the_first_answer_whoever_was_alive_when_it_came<G>(run:
 }
 
 /// A wait with a deadline that nobody answers times out, and stays so.
-pub async fn a_wait_that_nobody_answers_times_out<G>(run: &Fresh<G>) -> Checked {
+pub async fn a_wait_that_nobody_answers_times_out(run: &Run) -> Checked {
     let durable = run.begin(Holds::Long).await?;
     to_services(&*durable).await?;
     let deadline = Some(Duration::from_millis(300));
@@ -75,7 +76,7 @@ pub async fn a_wait_that_nobody_answers_times_out<G>(run: &Fresh<G>) -> Checked 
 }
 
 /// A sleep or a wait whose run is cancelled ends at once, and is not over for that.
-pub async fn cancelled_waits_end_and_can_be_taken_up_again<G>(run: &Fresh<G>) -> Checked {
+pub async fn cancelled_waits_end_and_can_be_taken_up_again(run: &Run) -> Checked {
     let durable = run.begin(Holds::Long).await?;
     to_services(&*durable).await?;
     let cancelled = || {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use flow_core::journal::{AppendError, Entry, LoadError, read, write};
 use flow_core::{Clock as _, SystemClock};
 
-use super::{LONG, PATIENCE, Store, notes, run};
+use super::{LONG, Store, notes, run};
 use crate::conformance::Checked;
+use crate::conformance::patience::PATIENCE;
 
 /// A run that was never written loads empty.
 pub async fn a_run_that_was_never_written_loads_empty(store: &Store) -> Checked {

@@ -7,14 +7,14 @@ use flow_core::port::{InstanceId, Routing};
 ///
 /// ```
 /// # let fleet = flow_testkit::fake::FakeFleet::new();
-/// for moment in fleet.history() {
-///     assert!(moment.exposed.is_empty(), "traffic went to an unhealthy instance: {moment:?}");
-///     assert!(moment.routing.0.is_empty() || moment.serving.len() >= 2, "too few serve: {moment:?}");
-///     assert_eq!(moment.cut, 0, "a request was cut off: {moment:?}");
+/// for snapshot in fleet.history() {
+///     assert!(snapshot.exposed.is_empty(), "traffic went to an unhealthy instance: {snapshot:?}");
+///     assert!(snapshot.routing.0.is_empty() || snapshot.serving.len() >= 2, "too few serve: {snapshot:?}");
+///     assert_eq!(snapshot.cut, 0, "a request was cut off: {snapshot:?}");
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
+pub struct Snapshot {
     /// When it was, since the world began.
     pub at: Duration,
     /// The service that was changed.

@@ -7,7 +7,7 @@ use flow_core::{Name, Permit, StepError};
 use tokio::time::Instant;
 
 use super::FakeFleet;
-use super::history::Moment;
+use super::history::Snapshot;
 use super::routing::check;
 use super::users::{Answered, UnderWay, choose};
 use crate::ledger::Change;
@@ -40,9 +40,9 @@ impl FleetRouter {
 
     /// Every change of the service with what stood after it, in order.
     #[must_use]
-    pub fn history(&self) -> Vec<Moment> {
+    pub fn history(&self) -> Vec<Snapshot> {
         let mut history = self.fleet.history();
-        history.retain(|moment| moment.service.as_str() == self.service);
+        history.retain(|snapshot| snapshot.service.as_str() == self.service);
         history
     }
 

@@ -7,7 +7,7 @@ use flow_core::Name;
 use flow_core::port::{Health, InFlight, Routing};
 use tokio::time::Instant;
 
-use super::history::Moment;
+use super::history::Snapshot;
 use super::life::Life;
 use super::trouble::{Kind, Trouble};
 
@@ -20,7 +20,7 @@ pub(super) struct State {
     /// Every routing that was ever put in force, in order.
     pub(super) routings: Vec<(Instant, Name, Routing)>,
     pub(super) troubles: Vec<Trouble>,
-    pub(super) moments: Vec<Moment>,
+    pub(super) snapshots: Vec<Snapshot>,
     /// The requests that users hold open: for which service, and at which address.
     pub(super) held: BTreeMap<u64, (String, String)>,
     /// How many requests each service and each of its versions got: whose turn it is.
@@ -36,7 +36,7 @@ impl Default for State {
             lives: Vec::new(),
             routings: Vec::new(),
             troubles: Vec::new(),
-            moments: Vec::new(),
+            snapshots: Vec::new(),
             held: BTreeMap::new(),
             turns: BTreeMap::new(),
             next: 0,
@@ -177,7 +177,15 @@ impl State {
             }
         }
         let at = at.saturating_duration_since(self.began);
-        self.moments.push(Moment { at, service: service.clone(), change, routing, serving, exposed, cut });
+        self.snapshots.push(Snapshot {
+            at,
+            service: service.clone(),
+            change,
+            routing,
+            serving,
+            exposed,
+            cut,
+        });
     }
 }
 
