@@ -13,7 +13,7 @@ use flow_core::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::Error;
+use crate::{Error, Samples};
 
 /// A deployment whose seventh stage is a sequence of cheap steps. The other stages have one of them or are left out.
 #[derive(Debug, Clone)]
@@ -97,12 +97,10 @@ impl Times {
         pairs.map(|((_, ended), (began, _))| began.saturating_duration_since(*ended)).collect()
     }
 
-    /// The mean of [`gaps`](Self::gaps); zero without any.
+    /// The median of [`gaps`](Self::gaps); zero without any. A gap in which another program had the core does not move it.
     #[must_use]
-    pub fn mean(&self) -> Duration {
-        let gaps = self.gaps();
-        let count = u32::try_from(gaps.len()).unwrap_or(u32::MAX);
-        gaps.iter().sum::<Duration>().checked_div(count).unwrap_or_default()
+    pub fn median(&self) -> Duration {
+        self.gaps().into_iter().collect::<Samples>().median()
     }
 
     fn add(&self, began: Instant, ended: Instant) {

@@ -27,7 +27,7 @@ fn memory_step(criterion: &mut Criterion) {
                         runtime.block_on(async move {
                             let journal = Arc::new(MemoryJournal::new());
                             let durable = Journaled::new(journal, RunId::new("bench")?);
-                            Ok(sequence.run(&setting()?, &durable).await?.mean())
+                            Ok(sequence.run(&setting()?, &durable).await?.median())
                         })
                     })
                 });
@@ -53,7 +53,7 @@ fn sqlite_step(criterion: &mut Criterion) {
                     let run = RunId::new(format!("bench-{}", run.fetch_add(1, Ordering::Relaxed)))?;
                     runtime.block_on(async move {
                         let durable = Journaled::new(journal, run);
-                        Ok(sequence.run(&setting()?, &durable).await?.mean())
+                        Ok(sequence.run(&setting()?, &durable).await?.median())
                     })
                 })
             });

@@ -8,7 +8,7 @@ use flow_core::{Digest, Fence, Name, RunId};
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 
-use crate::client::{Client, Holder, Row, Session};
+use crate::client::{Client, Holder, Row, Session, Standing, signed};
 use crate::config::SqliteConfig;
 use crate::error::{Failure, Kind, OpenError, kind};
 
@@ -78,14 +78,18 @@ impl JournalStore for SqliteJournal {
     }
 
     async fn append(&self, lease: &Lease, expected: u64, batch: &[RawRecord]) -> Result<(), AppendError> {
-        let mut session = self.client.write().await?;
-        let appended = session.append(lease, expected, batch).await;
-        session.end(appended).await
+        let run = lease.run.name().as_str();
+        let (mut session, standing) = self.client.write_to(run, stored(lease.fence)).await?;
+        match session.admit(lease, &standing, expected, batch).await {
+            Ok(head) => Ok(session.commit_records(run, batch, signed(head)).await?),
+            refused @ Err(_) => session.end(refused.map(drop)).await,
+        }
     }
 
     async fn close(&self, lease: &Lease) -> Result<(), AppendError> {
-        let mut session = self.client.write().await?;
-        let closed = session.close(lease).await;
+        let (mut session, standing) =
+            self.client.write_to(lease.run.name().as_str(), stored(lease.fence)).await?;
+        let closed = session.close(lease, &standing).await;
         session.end(closed).await
     }
 
@@ -165,34 +169,38 @@ impl Session<'_> {
         Ok(Fence(fence.unsigned_abs()))
     }
 
-    async fn check(&mut self, lease: &Lease) -> Result<(), AppendError> {
-        if self.has_lease(lease.run.name().as_str(), stored(lease.fence)).await? {
+    async fn check(&mut self, lease: &Lease, standing: &Standing) -> Result<(), AppendError> {
+        if standing.leased {
             return Ok(());
         }
         Err(AppendError::Superseded { held: lease.fence, current: self.current(lease).await? })
     }
 
-    async fn append(&mut self, lease: &Lease, expected: u64, batch: &[RawRecord]) -> Result<(), AppendError> {
-        let run = lease.run.name().as_str();
-        self.check(lease).await?;
-        let found = self.head(run).await?.unwrap_or(0).unsigned_abs();
-        if found != expected {
-            return Err(AppendError::SeqConflict { expected, found });
+    /// The number of the last record after `batch`, if it may be appended.
+    async fn admit(
+        &mut self,
+        lease: &Lease,
+        standing: &Standing,
+        expected: u64,
+        batch: &[RawRecord],
+    ) -> Result<u64, AppendError> {
+        self.check(lease, standing).await?;
+        let mut head = standing.head.unwrap_or(0).unsigned_abs();
+        if head != expected {
+            return Err(AppendError::SeqConflict { expected, found: head });
         }
-        let mut head = found;
         for record in batch {
             // A hole would make the whole run unreadable for ever.
             if record.seq != head + 1 {
                 return Err(AppendError::SeqConflict { expected: record.seq.saturating_sub(1), found: head });
             }
             head = record.seq;
-            self.add_record(run, signed(head), &record.body, record.hash.as_bytes()).await?;
         }
-        Ok(self.set_head(run, signed(head)).await?)
+        Ok(head)
     }
 
-    async fn close(&mut self, lease: &Lease) -> Result<(), AppendError> {
-        self.check(lease).await?;
+    async fn close(&mut self, lease: &Lease, standing: &Standing) -> Result<(), AppendError> {
+        self.check(lease, standing).await?;
         Ok(self.set_closed(lease.run.name().as_str()).await?)
     }
 
@@ -256,11 +264,6 @@ fn deadline(now_ms: i64, ttl: Duration) -> i64 {
 
 fn timestamp(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
-}
-
-/// SQLite's integers are signed. No fence and no record ever comes near the end of them.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn stored(fence: Fence) -> i64 {

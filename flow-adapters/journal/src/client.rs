@@ -6,10 +6,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex as Lock, PoisonError};
 
+use flow_core::journal::RawRecord;
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Row as _, SqliteConnection, query, query_scalar};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, Sqlite, SqliteConnection, query, query_scalar};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::config::SqliteConfig;
@@ -47,6 +49,9 @@ const CREATE: &str = "
     PRAGMA user_version = 1;
 ";
 
+/// How many records one statement inserts at most; SQLite binds no more than 32,766 values to one.
+const AT_ONCE: usize = 1_000;
+
 /// One connection that writes and one that reads. A connection is taken out of its place for a transaction and put back
 /// after a clean end. One that failed, or whose caller went away in between, is dropped instead: closing it rolls back
 /// whatever was begun, and the next transaction opens a new one.
@@ -67,6 +72,15 @@ struct Place {
 pub(crate) struct Session<'a> {
     place: MutexGuard<'a, Option<SqliteConnection>>,
     connection: SqliteConnection,
+}
+
+/// Where a run stands for whoever writes to it.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// Whether the lease under the writer's fence is the run's.
+    pub(crate) leased: bool,
+    /// The number of the run's last record; none where there is no such run.
+    pub(crate) head: Option<i64>,
 }
 
 /// Who holds a key.
@@ -119,12 +133,22 @@ impl Client {
 
     /// Begins a transaction that writes. It waits for the one before, of this process or of another.
     pub(crate) async fn write(&self) -> Result<Session<'_>, Failure> {
-        self.writes.begin("BEGIN IMMEDIATE").await
+        Ok(self.writes.begin(query("BEGIN IMMEDIATE; PRAGMA user_version")).await?.0)
+    }
+
+    /// Begins a transaction that writes to `run` under `fence`, and says where the run stands in it. Each statement that is
+    /// sent alone waits for another thread to wake up; these go together.
+    pub(crate) async fn write_to(&self, run: &str, fence: i64) -> Result<(Session<'_>, Standing), Failure> {
+        let begin = "BEGIN IMMEDIATE; PRAGMA user_version;
+            SELECT EXISTS (SELECT 1 FROM lease WHERE fence = ? AND run = ?), (SELECT head FROM run WHERE run = ?)";
+        let (session, row) = self.writes.begin(query(begin).bind(fence).bind(run).bind(run)).await?;
+        let row = row.ok_or(sqlx::Error::RowNotFound)?;
+        Ok((session, Standing { leased: row.try_get(0)?, head: row.try_get(1)? }))
     }
 
     /// Begins a transaction that sees one moment of the store and waits for no writer.
     pub(crate) async fn read(&self) -> Result<Session<'_>, Failure> {
-        self.reads.begin("BEGIN").await
+        Ok(self.reads.begin(query("BEGIN; PRAGMA user_version")).await?.0)
     }
 }
 
@@ -133,18 +157,24 @@ impl Place {
         Self { options, connection: Mutex::new(connection) }
     }
 
-    async fn begin(&self, begin: &'static str) -> Result<Session<'_>, Failure> {
+    /// Sends `begin`, whose first row is the layout. Returns the row after it, where there is one.
+    async fn begin(
+        &self,
+        begin: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<(Session<'_>, Option<SqliteRow>), Failure> {
         let mut place = self.connection.lock().await;
         let mut connection = match place.take() {
             Some(connection) => connection,
             None => self.options.connect().await?,
         };
-        query(begin).execute(&mut connection).await?;
-        let found = layout(&mut connection).await?;
+        let mut rows = begin.fetch(&mut connection);
+        let found = known(rows.try_next().await?.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?);
         if found > LAYOUT {
             return Err(Failure::Newer { found });
         }
-        Ok(Session { place, connection })
+        let next = rows.try_next().await?;
+        drop(rows);
+        Ok((Session { place, connection }, next))
     }
 }
 
@@ -168,6 +198,33 @@ impl Session<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Adds `records` to the run, of which the last one is `head`, and commits. All of it is sent at once, as in
+    /// [`Client::write_to`]. On a failure what is left of the transaction is dropped with its connection, which rolls back.
+    pub(crate) async fn commit_records(
+        mut self,
+        run: &str,
+        records: &[RawRecord],
+        head: i64,
+    ) -> Result<(), Failure> {
+        let mut statements = QueryBuilder::new("");
+        for records in records.chunks(AT_ONCE) {
+            statements.push("INSERT INTO record (run, seq, body, hash) ");
+            statements.push_values(records, |mut row, record| {
+                row.push_bind(run).push_bind(signed(record.seq));
+                row.push_bind(record.body.as_str()).push_bind(record.hash.as_bytes().as_slice());
+            });
+            statements.push("; ");
+        }
+        statements.push("INSERT INTO run (run, head, closed) VALUES (").push_bind(run);
+        statements
+            .push(", ")
+            .push_bind(head)
+            .push(", 0) ON CONFLICT (run) DO UPDATE SET head = excluded.head; COMMIT");
+        statements.build().execute(&mut self.connection).await?;
+        *self.place = Some(self.connection);
+        Ok(())
     }
 
     /// The store's own time.
@@ -235,29 +292,10 @@ impl Session<'_> {
         Ok(select.fetch_optional(&mut self.connection).await?)
     }
 
-    pub(crate) async fn set_head(&mut self, run: &str, head: i64) -> Result<(), Failure> {
-        let upsert = "INSERT INTO run (run, head, closed) VALUES (?, ?, 0)
-            ON CONFLICT (run) DO UPDATE SET head = excluded.head";
-        query(upsert).bind(run).bind(head).execute(&mut self.connection).await?;
-        Ok(())
-    }
-
     pub(crate) async fn set_closed(&mut self, run: &str) -> Result<(), Failure> {
         let upsert = "INSERT INTO run (run, head, closed) VALUES (?, 0, 1)
             ON CONFLICT (run) DO UPDATE SET closed = 1";
         query(upsert).bind(run).execute(&mut self.connection).await?;
-        Ok(())
-    }
-
-    pub(crate) async fn add_record(
-        &mut self,
-        run: &str,
-        seq: i64,
-        body: &str,
-        hash: &[u8],
-    ) -> Result<(), Failure> {
-        let insert = query("INSERT INTO record (run, seq, body, hash) VALUES (?, ?, ?, ?)");
-        insert.bind(run).bind(seq).bind(body).bind(hash).execute(&mut self.connection).await?;
         Ok(())
     }
 
@@ -299,8 +337,17 @@ impl Session<'_> {
 
 async fn layout(connection: &mut SqliteConnection) -> Result<u32, sqlx::Error> {
     let version: i64 = query_scalar("PRAGMA user_version").fetch_one(connection).await?;
-    // A negative number was never written by any version: treat it as one that is not known.
-    Ok(u32::try_from(version).unwrap_or(u32::MAX))
+    Ok(known(version))
+}
+
+/// A negative layout was never written by any version: it is treated as one that is not known.
+fn known(version: i64) -> u32 {
+    u32::try_from(version).unwrap_or(u32::MAX)
+}
+
+/// SQLite's integers are signed. No fence and no record ever comes near the end of them.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The file's real path, after it was made where there was none.

@@ -43,8 +43,12 @@ impl Run {
     pub(crate) async fn stage(&self, durable: &dyn Durable, stage: StageName) -> Result<(), PerformError> {
         let groups = self.stages.get(&stage).map(Vec::as_slice).unwrap_or_default();
         let mut parts = self.parts(durable, running(&durable.state().await?)?)?;
+        // It looks through the whole plan: once for the stage, not once for each of its steps.
+        let reach = Reach::of(&self.plan, Border::BeforeApply);
         for (number, group) in (0..).zip(groups) {
-            self.before_group(durable, stage, number).await?;
+            if reach.ends_before(stage, number) {
+                self.cross(durable, Border::BeforeApply).await?;
+            }
             let receipts = self.group(durable, group, &parts).await?;
             let known = Arc::make_mut(&mut parts);
             Arc::make_mut(&mut known.earlier).extend(receipts);
@@ -54,20 +58,6 @@ impl Run {
         }
         durable.publish(Milestone::StageFinished(stage)).await?;
         if stage.next().is_none() { self.close(durable).await } else { Ok(()) }
-    }
-
-    /// The border that lies before a group inside a stage, if one does.
-    async fn before_group(
-        &self,
-        durable: &dyn Durable,
-        stage: StageName,
-        group: u32,
-    ) -> Result<(), PerformError> {
-        let border = Border::BeforeApply;
-        if Reach::of(&self.plan, border).ends_before(stage, group) {
-            return self.cross(durable, border).await;
-        }
-        Ok(())
     }
 
     /// Judges the run at `border` by the policy that its plan was made and approved under.

@@ -292,10 +292,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "SQLite ignores the fence",
         file: SQLITE,
-        edits: &[(
-            "stored(lease.fence)).await? {\n            return Ok(());",
-            "stored(lease.fence)).await? || lease.fence.0 > 0 {\n            return Ok(());",
-        )],
+        edits: &[("if standing.leased {", "if standing.leased || lease.fence.0 > 0 {")],
         caught_by: sqlite("promises::a_late_owners_append_and_close_are_superseded"),
     },
     Mutant {
@@ -314,10 +311,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         caught_by: sqlite("damage::a_record_that_is_missing_at_the_end_is_corruption"),
     },
     Mutant {
-        name: "SQLite keeps half of a refused batch",
+        name: "SQLite appends a batch with a hole",
+        file: SQLITE,
+        edits: &[("if record.seq != head + 1 {", "if record.seq <= head {")],
+        caught_by: sqlite("open::a_batch_with_a_hole_is_refused_whole"),
+    },
+    Mutant {
+        name: "SQLite keeps half of a refused acquire",
         file: SQL,
         edits: &[("query(\"ROLLBACK\")", "query(\"COMMIT\")")],
-        caught_by: sqlite("open::a_batch_with_a_hole_is_refused_whole"),
+        caught_by: sqlite("open::an_acquire_that_is_refused_at_its_last_key_takes_nothing_away"),
     },
     Mutant {
         name: "SQLite lists a closed run as open",

@@ -1,9 +1,10 @@
 //! Opening: what is made, what is refused, and what is there again.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
-use flow_core::journal::{AppendError, JournalStore as _, LoadError};
-use flow_core::name;
+use flow_core::journal::{AcquireError, AppendError, JournalStore as _, LoadError};
+use flow_core::{RunId, name};
 use flow_journal::{OpenError, SqliteConfig, SqliteJournal};
 use flow_testkit::conformance::journal::notes;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -63,6 +64,19 @@ async fn a_batch_with_a_hole_is_refused_whole() {
     let refused = journal.append(&lease, 0, &batch).await;
     assert!(matches!(refused, Err(AppendError::SeqConflict { .. })), "{refused:?}");
     assert_eq!(journal.load(&run()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_acquire_that_is_refused_at_its_last_key_takes_nothing_away() {
+    let (_directory, journal) = fresh().await;
+    let over = journal.acquire(&run(), &[name!("a")], "late", Duration::ZERO).await.unwrap();
+    let holder = RunId::new("holder").unwrap();
+    journal.acquire(&holder, &[name!("b")], "holder", LONG).await.unwrap();
+    let third = RunId::new("third").unwrap();
+    let refused = journal.acquire(&third, &[name!("a"), name!("b")], "third", LONG).await;
+    assert!(matches!(refused, Err(AcquireError::Held { .. })), "{refused:?}");
+    // The lease on the first key was over and free to take, but nobody has taken it.
+    append(&journal, &over, 1).await;
 }
 
 #[tokio::test]
