@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::RunId;
 use crate::cancel::CancelToken;
 use crate::clock::{Entropy, SystemEntropy};
+use crate::durable::keeper::grace;
 use crate::durable::milestone::{entry_of, is_recorded};
 use crate::durable::session::{Session, chain};
 use crate::durable::{
@@ -115,11 +116,13 @@ impl<J: JournalStore> Journaled<J> {
         posted.map_err(|error| unavailable("the answer could not be left", &error))
     }
 
-    async fn acquire(&self, opening: &Opening) -> Result<Lease, PerformError> {
+    /// Takes the lease, and says since when it lasts at least.
+    async fn acquire(&self, opening: &Opening) -> Result<(Lease, Duration), PerformError> {
         let begun = opening.clock.monotonic();
         loop {
+            let asked = opening.clock.monotonic();
             let error = match self.store.acquire(&self.run, &opening.resources, &self.owner, self.ttl).await {
-                Ok(lease) => return Ok(lease),
+                Ok(lease) => return Ok((lease, asked)),
                 Err(error) => error,
             };
             let waited = opening.clock.monotonic().saturating_sub(begun);
@@ -164,12 +167,18 @@ impl<J: JournalStore> Journaled<J> {
 
     /// Runs one attempt of `call` and says how it went, together with when it began and ended.
     async fn attempt(&self, call: &Call, number: u32) -> Result<Attempted, PerformError> {
-        let (fence, lost, clock, points) = {
+        let (fence, lost, grace, clock, points) = {
             let mut guard = self.session().await;
             let session = guard.open()?;
             session.alive()?;
             let lost = session.keeper.lost().clone();
-            (session.lease.fence, lost, session.clock.clone(), session.points.clone())
+            (
+                session.lease.fence,
+                lost,
+                grace(session.lease.ttl),
+                session.clock.clone(),
+                session.points.clone(),
+            )
         };
         let attempt = Attempt {
             idempotency_key: format!("{}/{}", self.run, call.key),
@@ -178,7 +187,7 @@ impl<J: JournalStore> Journaled<J> {
             cancel: call.options.cancel.child(),
         };
         let began = clock.now();
-        let result = attempt::run(call, attempt, &lost, &clock, &points).await;
+        let result = attempt::run(call, attempt, &lost, grace, &clock, &points).await;
         Ok(Attempted { result, began, ended: clock.now() })
     }
 
@@ -226,7 +235,7 @@ impl<J: JournalStore> Durable for Journaled<J> {
 
     async fn open(&self, opening: Opening) -> Result<State, PerformError> {
         let mut guard = self.session().await;
-        let lease = self.acquire(&opening).await?;
+        let (lease, taken) = self.acquire(&opening).await?;
         let (state, head) = match self.replay(&opening.fingerprint).await {
             Ok(replayed) => replayed,
             Err(error) => {
@@ -237,7 +246,7 @@ impl<J: JournalStore> Durable for Journaled<J> {
         };
         let Opening { clock, events, .. } = opening;
         let mut session =
-            Session::new(self.store.clone(), lease, clock, events, state, head, self.points.clone());
+            Session::new(self.store.clone(), (lease, taken), clock, events, state, head, self.points.clone());
         if let Some(running) = session.state.running() {
             let (plan, replayed, over) =
                 (running.plan.clone(), head.map_or(0, |(seq, _)| seq), running.mode.is_over());

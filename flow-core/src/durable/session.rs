@@ -1,6 +1,7 @@
 //! What one owner knows of a run while it holds it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -31,16 +32,17 @@ pub(super) struct Session<J> {
 }
 
 impl<J: JournalStore> Session<J> {
+    /// The session of an owner whose lease was taken no earlier than `taken`.
     pub(super) fn new(
         store: Arc<J>,
-        lease: Lease,
+        (lease, taken): (Lease, Duration),
         clock: Arc<dyn Clock>,
         events: EventHub,
         state: State,
         head: Option<(u64, Digest)>,
         points: Points,
     ) -> Self {
-        let keeper = Keeper::watch(store.clone(), lease.clone(), clock.clone(), points.clone());
+        let keeper = Keeper::watch(store.clone(), lease.clone(), taken, clock.clone(), points.clone());
         let (pending, next_event, failed) = (Vec::new(), 0, None);
         Self { store, lease, keeper, clock, events, state, head, pending, next_event, failed, points }
     }

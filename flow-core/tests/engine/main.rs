@@ -6,6 +6,8 @@ mod crash;
 mod events;
 mod facade;
 mod golden;
+mod lease;
 mod probe;
 mod promises;
 mod runs;
+mod store;

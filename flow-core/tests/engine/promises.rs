@@ -21,13 +21,13 @@ use crate::probe::{Bench, Log};
 type Effect = Box<dyn Fn() -> BoxFuture<'static, Result<Receipt<Verify>, StepError>> + Send + Sync>;
 
 /// The last step of a deployment, with an effect of the test's own.
-struct Last {
+pub(crate) struct Last {
     log: Log,
     effect: Effect,
 }
 
 impl Last {
-    fn doing<F>(log: &Log, effect: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn doing<F>(log: &Log, effect: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Receipt<Verify>, StepError>> + Send + 'static,
     {
@@ -89,15 +89,15 @@ fn seen() -> Receipt<Verify> {
     VerifyActivity::ALL.iter().fold(Receipt::new(), evidence)
 }
 
-fn ending_with(bench: &Bench, last: Last) -> Workflow {
+pub(crate) fn ending_with(bench: &Bench, last: Last) -> Workflow {
     Workflow { verify: Work::step(last), ..bench.workflow() }
 }
 
-async fn approved(workflow: &Workflow, setting: &Setting) -> ApprovedPlan {
+pub(crate) async fn approved(workflow: &Workflow, setting: &Setting) -> ApprovedPlan {
     workflow.plan(setting).await.unwrap().approve(&Approvals::none()).unwrap()
 }
 
-fn one() -> RunId {
+pub(crate) fn one() -> RunId {
     RunId::new("one").unwrap()
 }
 
