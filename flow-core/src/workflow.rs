@@ -234,7 +234,10 @@ impl Workflow {
         let run = Run::new(setting.clone(), Plan::clone(&running.plan), stages);
         if running.mode == Mode::Completed {
             // Whoever died right after the last entry may not have kept what the run proved.
-            run.record_evidence(durable).await?;
+            if let Err(error) = run.record_evidence(durable).await {
+                durable.close().await;
+                return Err(BeginError::Durable(error));
+            }
         }
         Ok((run, state))
     }

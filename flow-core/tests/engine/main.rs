@@ -6,6 +6,7 @@ mod crash;
 mod events;
 mod facade;
 mod golden;
+mod handover;
 mod lease;
 mod probe;
 mod promises;
