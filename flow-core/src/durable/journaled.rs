@@ -382,25 +382,33 @@ impl<J: JournalStore> Durable for Journaled<J> {
         deadline: Option<Duration>,
         cancel: CancelToken,
     ) -> Result<Signal, PerformError> {
-        let (clock, until) = {
+        let (clock, lost, until) = {
             let mut guard = self.session().await;
             let session = guard.open()?;
-            match session.running()?.calls.get(&key) {
+            let until = match session.running()?.calls.get(&key) {
                 Some(CallState::Wait(_, Some(signal))) => return Ok(signal.clone()),
-                Some(CallState::Wait(until, None)) => (session.clock.clone(), *until),
+                Some(CallState::Wait(until, None)) => *until,
                 _ => {
                     let until = deadline.map(|deadline| later(session.clock.now(), deadline));
                     session.record(Entry::WaitBegan { key: key.clone(), until })?;
                     session.commit().await?;
-                    (session.clock.clone(), until)
+                    until
                 }
-            }
+            };
+            (session.clock.clone(), session.keeper.lost().clone(), until)
         };
         let topic = key.to_string();
         let begun = clock.monotonic();
         let signal = loop {
             self.session().await.open()?.alive()?;
-            let posted = self.store.posted(&self.run, &topic).await;
+            // An answer that is there outweighs a cancel; a store that does not answer keeps neither it nor a lost lease away.
+            let posted = tokio::select! {
+                biased;
+                posted = self.store.posted(&self.run, &topic) => posted,
+                () = cancel.cancelled() => return Err(PerformError::Cancelled),
+                () = lost.cancelled() => continue,
+                () = clock.sleep(self.ttl) => Err(LoadError::Unavailable("no answer in time".into())),
+            };
             let posted = posted.map_err(|error| unavailable("an answer cannot be read", &error))?;
             if let Some(body) = posted {
                 let refuse = |error| {
@@ -454,11 +462,22 @@ impl<J: JournalStore> Durable for Journaled<J> {
         let Some(mut session) = self.session.lock().await.take() else { return };
         let over = session.state.running().is_some_and(|running| running.mode.is_over());
         let written = session.commit().await;
+        let Session { lease, clock, keeper, .. } = session;
+        // A store that does not answer while the lease lasts need not answer any more: it has ended by itself then.
         if over && written.is_ok() {
             // Listing a finished run as unfinished is harmless; whoever opens it finds it finished.
-            let _ = self.store.close(&session.lease).await;
+            tokio::select! {
+                _ = self.store.close(&lease) => {}
+                () = clock.sleep(lease.ttl) => {}
+            }
         }
-        if let Err(error) = self.store.release(&session.lease).await {
+        // Nothing renews it any more, also where it cannot be given back.
+        drop(keeper);
+        let released = tokio::select! {
+            released = self.store.release(&lease) => released,
+            () = clock.sleep(lease.ttl) => Err(AcquireError::Unavailable("no answer in time".into())),
+        };
+        if let Err(error) = released {
             tracing::warn!(run = %self.run, %error, "the lease could not be given back; it will end by itself");
         }
     }

@@ -8,6 +8,7 @@ mod events;
 mod facade;
 mod golden;
 mod handover;
+mod hanging;
 mod lease;
 mod probe;
 mod promises;
