@@ -1,6 +1,7 @@
 //! An owner that stops in the middle leaves the run to others at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::durable::{Durable, Journaled, PerformError};
@@ -15,7 +16,6 @@ use flow_core::{
 use crate::probe::{Bench, Ends, Probe};
 use crate::promises::{approved, one};
 use crate::store::{Asked, Does, Faulty};
-
 
 /// Another owner, who takes the run now or not at all.
 fn another(journal: &MemoryJournal) -> Journaled<MemoryJournal> {
@@ -100,6 +100,7 @@ impl EvidenceStore for NoRoom {
 async fn a_completed_run_whose_evidence_cannot_be_kept_is_free_for_another_owner_at_once() {
     let bench = Bench::new();
     let mut setting = bench.setting(name!("1.0.0"));
+    setting.policy.evidence_lasts = Duration::from_secs(3600);
     let kept = setting.evidence.replace(Arc::new(NoRoom));
     let journal = MemoryJournal::on(setting.clock.clone());
     let workflow = bench.workflow();
@@ -109,7 +110,12 @@ async fn a_completed_run_whose_evidence_cannot_be_kept_is_free_for_another_owner
     let second = another(&journal);
     let ended = workflow.carry_on(&setting, &second).await;
     assert!(matches!(ended, Err(Stopped::NotBegun(_))), "{ended:?}");
+    // The third has another policy, but the run was approved under its own.
+    setting.policy.evidence_lasts = Duration::from_secs(7 * 24 * 3600);
     setting.evidence = kept;
     workflow.carry_on(&setting, &another(&journal)).await.unwrap();
-    assert_eq!(bench.evidence.all().len(), 1);
+    let evidence = bench.evidence.all();
+    let [evidence] = evidence.as_slice() else { panic!("{evidence:?}") };
+    let lasts = evidence.expires.duration_since(evidence.recorded);
+    assert_eq!(lasts.unsigned_abs(), Duration::from_secs(3600));
 }
