@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::durable::{Durable, PerformError};
+use crate::durable::{Durable, Milestone, PerformError};
 use crate::engine::{Ending, Run};
 use crate::error::{Cause, ErrorKind};
 use crate::name::Actor;
@@ -24,6 +24,17 @@ use crate::work::Work;
 pub(crate) struct Begun {
     pub(crate) run: Arc<Run>,
     pub(crate) durable: Arc<dyn Durable>,
+}
+
+impl Begun {
+    /// Records a decision that ends this owner's part unless it stands: the run is given back where it cannot be recorded.
+    pub(crate) async fn record(&self, milestone: Milestone) -> Result<(), PerformError> {
+        let recorded = self.durable.publish(milestone).await;
+        if recorded.is_err() {
+            self.durable.close().await;
+        }
+        recorded
+    }
 }
 
 /// One run, standing **at** stage `S`.

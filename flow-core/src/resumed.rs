@@ -142,7 +142,7 @@ impl ParkedRun {
     /// [`Stopped`] says how the run ended, unless it completed.
     pub async fn resume(self, by: Actor) -> Result<Report, Stopped> {
         let durable = &*self.begun.durable;
-        durable.publish(Milestone::Resumed(by)).await.map_err(Stopped::HandedOver)?;
+        self.begun.record(Milestone::Resumed(by)).await.map_err(Stopped::HandedOver)?;
         self.begun.run.to_the_end(durable).await
     }
 
@@ -152,7 +152,7 @@ impl ParkedRun {
     /// [`PerformError`] when it cannot be recorded.
     pub async fn close(self, by: Actor, reason: &str) -> Result<Report, PerformError> {
         let outcome = RunOutcome::Closed { by, reason: reason.to_owned() };
-        self.begun.durable.publish(Milestone::Finished(outcome)).await?;
+        self.begun.record(Milestone::Finished(outcome)).await?;
         self.begun.run.over(&*self.begun.durable).await
     }
 }

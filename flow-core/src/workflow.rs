@@ -8,7 +8,9 @@ use crate::durable::{Durable, Milestone, Opening, PerformError};
 use crate::engine::{self, Run, StageWork};
 use crate::machine::{Mode, State};
 use crate::name::{Digest, Name};
-use crate::plan::{ApprovedPlan, Drift, Plan, PlanError, PlanProblem, ProposedPlan, RecallError};
+use crate::plan::{
+    ApprovalError, ApprovedPlan, Drift, Plan, PlanError, PlanProblem, ProposedPlan, RecallError,
+};
 use crate::report::Report;
 use crate::resumed::Resumed;
 use crate::setting::Setting;
@@ -82,6 +84,9 @@ pub enum BeginError {
     /// The world is no longer the one that was approved.
     #[error(transparent)]
     Drift(#[from] Box<Drift>),
+    /// The approvals have expired since: the plan is approved anew.
+    #[error("the approvals no longer suffice")]
+    NotApproved(#[source] ApprovalError),
     /// One call may take longer than the durable engine lets it.
     #[error("`{step}` may take {} s, but a call may take only {} s here", deadline.as_secs(), longest.as_secs())]
     TooLong {
@@ -151,7 +156,7 @@ impl Workflow {
     }
 
     /// Begins the run. The plan is made once more, with the run already leased: a world that has drifted from what was
-    /// approved is refused before anything changes.
+    /// approved is refused before anything changes, and so is an approval that has expired since.
     ///
     /// # Errors
     /// See [`BeginError`].
@@ -192,30 +197,33 @@ impl Workflow {
     }
 
     async fn start(&self, approved: ApprovedPlan, durable: &dyn Durable) -> Result<Run, BeginError> {
-        let ApprovedPlan { plan, setting, approvals } = approved;
+        let (plan, setting) = (&approved.plan, &approved.setting);
         let stages = self.stages()?;
         if let Some(longest) = durable.capabilities().longest_call
             && let Some((_, item)) = plan.items().find(|(_, item)| item.deadline > longest)
         {
             return Err(BeginError::TooLong { step: item.name.clone(), deadline: item.deadline, longest });
         }
-        let opening = opening(&setting, plan.fingerprint, &stages);
+        let opening = opening(setting, plan.fingerprint, &stages);
         if durable.open(opening).await? != State::Fresh {
             durable.close().await;
             return Err(BeginError::Begun);
         }
-        let found = engine::plan(&setting, &stages).await;
+        let found = engine::plan(setting, &stages).await;
         let begun = match found {
             // What the run follows is what was seen just now: equal in all that was approved, and newer in the rest.
-            Ok(found) if found.hash == plan.hash => {
-                let milestone = Milestone::Started { plan: Box::new(found.clone()), approvals };
-                durable.publish(milestone).await.map(|()| found).map_err(BeginError::Durable)
-            }
-            Ok(found) => Err(BeginError::Drift(Box::new(drift(&plan, &found)))),
+            Ok(found) if found.hash == plan.hash => match approved.approved_by() {
+                Ok(approvals) => {
+                    let milestone = Milestone::Started { plan: Box::new(found.clone()), approvals };
+                    durable.publish(milestone).await.map(|()| found).map_err(BeginError::Durable)
+                }
+                Err(expired) => Err(BeginError::NotApproved(expired)),
+            },
+            Ok(found) => Err(BeginError::Drift(Box::new(drift(plan, &found)))),
             Err(error) => Err(BeginError::Plan(error)),
         };
         match begun {
-            Ok(plan) => Ok(Run::new(setting, plan, stages)),
+            Ok(plan) => Ok(Run::new(setting.clone(), plan, stages)),
             Err(error) => {
                 durable.close().await;
                 Err(error)
@@ -234,7 +242,10 @@ impl Workflow {
         let run = Run::new(setting.clone(), Plan::clone(&running.plan), stages);
         if running.mode == Mode::Completed {
             // Whoever died right after the last entry may not have kept what the run proved.
-            run.record_evidence(durable).await?;
+            if let Err(error) = run.record_evidence(durable).await {
+                durable.close().await;
+                return Err(BeginError::Durable(error));
+            }
         }
         Ok((run, state))
     }

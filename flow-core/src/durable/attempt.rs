@@ -12,14 +12,13 @@ use crate::durable::{Attempt, Call, Points};
 use crate::error::{ErrorKind, StepError};
 use crate::journal::Recorded;
 
-/// How long a cancelled attempt has to say how far it came before it is dropped.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// Runs one attempt in a task of its own, so that one that blocks or hangs cannot hold up its own watchdog.
+/// Runs one attempt in a task of its own, so that one that blocks or hangs cannot hold up its own watchdog. Once asked to
+/// stop it has `grace` to say how far it came before it is dropped.
 pub(super) async fn run(
     call: &Call,
     attempt: Attempt,
     lost: &CancelToken,
+    grace: Duration,
     clock: &Arc<dyn Clock>,
     points: &Points,
 ) -> Result<Recorded, StepError> {
@@ -45,7 +44,7 @@ pub(super) async fn run(
             Err(error) if error.kind() == ErrorKind::Cancelled => Err(reason.because(error)),
             ended => ended,
         },
-        () = clock.sleep(GRACE) => Err(reason),
+        () = clock.sleep(grace) => Err(reason),
     }
 }
 

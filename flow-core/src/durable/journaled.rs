@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::RunId;
 use crate::cancel::CancelToken;
 use crate::clock::{Entropy, SystemEntropy};
+use crate::durable::keeper::grace;
 use crate::durable::milestone::{entry_of, is_recorded};
 use crate::durable::session::{Session, chain};
 use crate::durable::{
@@ -115,11 +116,13 @@ impl<J: JournalStore> Journaled<J> {
         posted.map_err(|error| unavailable("the answer could not be left", &error))
     }
 
-    async fn acquire(&self, opening: &Opening) -> Result<Lease, PerformError> {
+    /// Takes the lease, and says since when it lasts at least.
+    async fn acquire(&self, opening: &Opening) -> Result<(Lease, Duration), PerformError> {
         let begun = opening.clock.monotonic();
         loop {
+            let asked = opening.clock.monotonic();
             let error = match self.store.acquire(&self.run, &opening.resources, &self.owner, self.ttl).await {
-                Ok(lease) => return Ok(lease),
+                Ok(lease) => return Ok((lease, asked)),
                 Err(error) => error,
             };
             let waited = opening.clock.monotonic().saturating_sub(begun);
@@ -164,12 +167,18 @@ impl<J: JournalStore> Journaled<J> {
 
     /// Runs one attempt of `call` and says how it went, together with when it began and ended.
     async fn attempt(&self, call: &Call, number: u32) -> Result<Attempted, PerformError> {
-        let (fence, lost, clock, points) = {
+        let (fence, lost, grace, clock, points) = {
             let mut guard = self.session().await;
             let session = guard.open()?;
             session.alive()?;
             let lost = session.keeper.lost().clone();
-            (session.lease.fence, lost, session.clock.clone(), session.points.clone())
+            (
+                session.lease.fence,
+                lost,
+                grace(session.lease.ttl),
+                session.clock.clone(),
+                session.points.clone(),
+            )
         };
         let attempt = Attempt {
             idempotency_key: format!("{}/{}", self.run, call.key),
@@ -178,7 +187,7 @@ impl<J: JournalStore> Journaled<J> {
             cancel: call.options.cancel.child(),
         };
         let began = clock.now();
-        let result = attempt::run(call, attempt, &lost, &clock, &points).await;
+        let result = attempt::run(call, attempt, &lost, grace, &clock, &points).await;
         Ok(Attempted { result, began, ended: clock.now() })
     }
 
@@ -226,7 +235,7 @@ impl<J: JournalStore> Durable for Journaled<J> {
 
     async fn open(&self, opening: Opening) -> Result<State, PerformError> {
         let mut guard = self.session().await;
-        let lease = self.acquire(&opening).await?;
+        let (lease, taken) = self.acquire(&opening).await?;
         let (state, head) = match self.replay(&opening.fingerprint).await {
             Ok(replayed) => replayed,
             Err(error) => {
@@ -237,7 +246,7 @@ impl<J: JournalStore> Durable for Journaled<J> {
         };
         let Opening { clock, events, .. } = opening;
         let mut session =
-            Session::new(self.store.clone(), lease, clock, events, state, head, self.points.clone());
+            Session::new(self.store.clone(), (lease, taken), clock, events, state, head, self.points.clone());
         if let Some(running) = session.state.running() {
             let (plan, replayed, over) =
                 (running.plan.clone(), head.map_or(0, |(seq, _)| seq), running.mode.is_over());
@@ -373,25 +382,33 @@ impl<J: JournalStore> Durable for Journaled<J> {
         deadline: Option<Duration>,
         cancel: CancelToken,
     ) -> Result<Signal, PerformError> {
-        let (clock, until) = {
+        let (clock, lost, until) = {
             let mut guard = self.session().await;
             let session = guard.open()?;
-            match session.running()?.calls.get(&key) {
+            let until = match session.running()?.calls.get(&key) {
                 Some(CallState::Wait(_, Some(signal))) => return Ok(signal.clone()),
-                Some(CallState::Wait(until, None)) => (session.clock.clone(), *until),
+                Some(CallState::Wait(until, None)) => *until,
                 _ => {
                     let until = deadline.map(|deadline| later(session.clock.now(), deadline));
                     session.record(Entry::WaitBegan { key: key.clone(), until })?;
                     session.commit().await?;
-                    (session.clock.clone(), until)
+                    until
                 }
-            }
+            };
+            (session.clock.clone(), session.keeper.lost().clone(), until)
         };
         let topic = key.to_string();
         let begun = clock.monotonic();
         let signal = loop {
             self.session().await.open()?.alive()?;
-            let posted = self.store.posted(&self.run, &topic).await;
+            // An answer that is there outweighs a cancel; a store that does not answer keeps neither it nor a lost lease away.
+            let posted = tokio::select! {
+                biased;
+                posted = self.store.posted(&self.run, &topic) => posted,
+                () = cancel.cancelled() => return Err(PerformError::Cancelled),
+                () = lost.cancelled() => continue,
+                () = clock.sleep(self.ttl) => Err(LoadError::Unavailable("no answer in time".into())),
+            };
             let posted = posted.map_err(|error| unavailable("an answer cannot be read", &error))?;
             if let Some(body) = posted {
                 let refuse = |error| {
@@ -445,11 +462,22 @@ impl<J: JournalStore> Durable for Journaled<J> {
         let Some(mut session) = self.session.lock().await.take() else { return };
         let over = session.state.running().is_some_and(|running| running.mode.is_over());
         let written = session.commit().await;
+        let Session { lease, clock, keeper, .. } = session;
+        // A store that does not answer while the lease lasts need not answer any more: it has ended by itself then.
         if over && written.is_ok() {
             // Listing a finished run as unfinished is harmless; whoever opens it finds it finished.
-            let _ = self.store.close(&session.lease).await;
+            tokio::select! {
+                _ = self.store.close(&lease) => {}
+                () = clock.sleep(lease.ttl) => {}
+            }
         }
-        if let Err(error) = self.store.release(&session.lease).await {
+        // Nothing renews it any more, also where it cannot be given back.
+        drop(keeper);
+        let released = tokio::select! {
+            released = self.store.release(&lease) => released,
+            () = clock.sleep(lease.ttl) => Err(AcquireError::Unavailable("no answer in time".into())),
+        };
+        if let Err(error) = released {
             tracing::warn!(run = %self.run, %error, "the lease could not be given back; it will end by itself");
         }
     }

@@ -1,6 +1,7 @@
 //! What one owner knows of a run while it holds it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -25,22 +26,23 @@ pub(super) struct Session<J> {
     pub(super) head: Option<(u64, Digest)>,
     pending: Vec<(Timestamp, Entry)>,
     next_event: u64,
-    /// Once a commit failed, nobody knows what the journal holds: this session never writes again.
+    /// Once a commit failed or was dropped, nobody knows what the journal holds: this session never writes again.
     failed: Option<PerformError>,
     pub(super) points: Points,
 }
 
 impl<J: JournalStore> Session<J> {
+    /// The session of an owner whose lease was taken no earlier than `taken`.
     pub(super) fn new(
         store: Arc<J>,
-        lease: Lease,
+        (lease, taken): (Lease, Duration),
         clock: Arc<dyn Clock>,
         events: EventHub,
         state: State,
         head: Option<(u64, Digest)>,
         points: Points,
     ) -> Self {
-        let keeper = Keeper::watch(store.clone(), lease.clone(), clock.clone(), points.clone());
+        let keeper = Keeper::watch(store.clone(), lease.clone(), taken, clock.clone(), points.clone());
         let (pending, next_event, failed) = (Vec::new(), 0, None);
         Self { store, lease, keeper, clock, events, state, head, pending, next_event, failed, points }
     }
@@ -64,7 +66,7 @@ impl<J: JournalStore> Session<J> {
     }
 
     /// Writes everything that is pending, in one commit. A write that is refused, or that does not return while the lease
-    /// lasts, may stand all the same: this session is over then, and whoever opens the run next reads what is there.
+    /// lasts or is dropped, may stand all the same: this session is over then, and whoever opens the run next reads what is there.
     pub(super) async fn commit(&mut self) -> Result<(), PerformError> {
         self.alive()?;
         if self.pending.is_empty() {
@@ -81,6 +83,9 @@ impl<J: JournalStore> Session<J> {
             batch.push(raw);
         }
         let expected = self.head.map_or(0, |(seq, _)| seq);
+        // Stands until the append is acknowledged: whoever drops this future cannot tell what the journal holds either.
+        let dropped = "an append was dropped before the store answered";
+        self.failed = Some(PerformError::Unavailable(Cause::new(ErrorKind::Unavailable, dropped)));
         let write = self.store.append(&self.lease, expected, &batch);
         let appended = tokio::select! {
             biased;
@@ -92,6 +97,7 @@ impl<J: JournalStore> Session<J> {
             let known = self.keeper.fate().unwrap_or_else(|| translate(error));
             return Err(self.failed.insert(known).clone());
         }
+        self.failed = None;
         self.head = head;
         for (at, entry) in std::mem::take(&mut self.pending) {
             self.emit(at, told(entry));

@@ -39,14 +39,21 @@ impl Run {
         Ok(())
     }
 
-    /// Does what the plan says of a failure.
+    /// Does what the plan says of a failure. A run that must be handed over is given back, so that another owner need not wait.
     pub(crate) async fn fail(
         &self,
         durable: &dyn Durable,
         failure: &PerformError,
     ) -> Result<Ending, PerformError> {
-        if failure.hands_over() {
+        let ending = self.decide(durable, failure).await;
+        if ending.is_err() {
             durable.close().await;
+        }
+        ending
+    }
+
+    async fn decide(&self, durable: &dyn Durable, failure: &PerformError) -> Result<Ending, PerformError> {
+        if failure.hands_over() {
             return Err(failure.clone());
         }
         let cause = cause_of(failure);
@@ -78,13 +85,19 @@ impl Run {
         Ok(Ending::Parked(Parked { standing, report }))
     }
 
-    /// Undoes everything and closes the run.
+    /// Undoes everything and gives the run back, also where the undo cannot go on from here.
     pub(crate) async fn turn_back(
         &self,
         durable: &dyn Durable,
         cause: Cause,
     ) -> Result<Undone, PerformError> {
-        let ended = self.roll_back(durable, cause).await?;
+        let ended = match self.roll_back(durable, cause).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                durable.close().await;
+                return Err(error);
+            }
+        };
         let report = self.over(durable).await?;
         Ok(match ended {
             RunEnd::RolledBack => Undone::RolledBack(report),
@@ -103,8 +116,17 @@ impl Run {
         self.over(durable).await.ok()
     }
 
-    /// Carries out what is left of the run, forward or back, and says how it ended.
+    /// Carries out what is left of the run, forward or back, says how it ended, and gives it back however it ended: nobody
+    /// works on it any more, and whoever takes it up next need not wait for its lease.
     pub(crate) async fn to_the_end(&self, durable: &dyn Durable) -> Result<Report, Stopped> {
+        let ended = self.drive(durable).await;
+        if matches!(ended, Err(Stopped::HandedOver(_) | Stopped::Held(_))) {
+            durable.close().await;
+        }
+        ended
+    }
+
+    async fn drive(&self, durable: &dyn Durable) -> Result<Report, Stopped> {
         let now = durable.state().await.map_err(Stopped::HandedOver)?;
         let now = running(&now).map_err(Stopped::HandedOver)?.clone();
         match now.mode {

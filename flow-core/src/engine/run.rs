@@ -130,7 +130,9 @@ impl Run {
         let built = self.built(running);
         let digests =
             policy::deployed(&self.plan).into_iter().chain(built).collect::<std::collections::BTreeSet<_>>();
-        let lasts = self.setting.policy.evidence_lasts;
+        // The policy that the run was approved under; the plans of older versions do not hold it.
+        let policy = self.plan.policy.as_deref().unwrap_or(&self.setting.policy);
+        let lasts = policy.evidence_lasts;
         let evidence = RunEvidence {
             application: self.plan.application.clone(),
             environment: self.plan.environment,

@@ -75,20 +75,8 @@ impl ProposedPlan {
     /// # Errors
     /// Everything that is missing, at once.
     pub fn approve(self, approvals: &Approvals) -> Result<ApprovedPlan, Vec<ApprovalError>> {
-        let now = self.setting.clock.now();
-        let mut counted = BTreeSet::new();
-        let mut refused = Vec::new();
-        for approval in &approvals.given {
-            match refusal(&self.plan, approval, now) {
-                None => drop(counted.insert(approval.by.clone())),
-                Some(reason) => refused.push(RefusedApproval { by: approval.by.clone(), reason }),
-            }
-        }
         let mut errors = Vec::new();
-        let given = u32::try_from(counted.len()).unwrap_or(u32::MAX);
-        if given < self.plan.approvals {
-            errors.push(ApprovalError::TooFew { given, needed: self.plan.approvals, refused });
-        }
+        errors.extend(count(&self.plan, &approvals.given, self.setting.clock.now()).err());
         for (_, item) in self.plan.items() {
             if let Reversibility::Irreversible { reason } = &item.reversibility
                 && !approvals.accepted.contains(&item.name)
@@ -99,8 +87,25 @@ impl ProposedPlan {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(ApprovedPlan { plan: self.plan, setting: self.setting, approvals: counted.into_iter().collect() })
+        Ok(ApprovedPlan { plan: self.plan, setting: self.setting, approvals: approvals.given.clone() })
     }
+}
+
+/// Who approves `plan` at `now`, each once; refused where those are too few.
+fn count(plan: &Plan, given: &[Approval], now: Timestamp) -> Result<Vec<Actor>, ApprovalError> {
+    let mut counted = BTreeSet::new();
+    let mut refused = Vec::new();
+    for approval in given {
+        match refusal(plan, approval, now) {
+            None => drop(counted.insert(approval.by.clone())),
+            Some(reason) => refused.push(RefusedApproval { by: approval.by.clone(), reason }),
+        }
+    }
+    let given = u32::try_from(counted.len()).unwrap_or(u32::MAX);
+    if given < plan.approvals {
+        return Err(ApprovalError::TooFew { given, needed: plan.approvals, refused });
+    }
+    Ok(counted.into_iter().collect())
 }
 
 fn refusal(plan: &Plan, approval: &Approval, now: Timestamp) -> Option<Refusal> {
@@ -115,12 +120,19 @@ fn refusal(plan: &Plan, approval: &Approval, now: Timestamp) -> Option<Refusal> 
     }
 }
 
-/// A plan that may be carried out.
+/// A plan that may be carried out, as long as its approvals last: they are counted once more when the run begins.
 #[derive(Debug, Clone)]
 pub struct ApprovedPlan {
     pub(crate) plan: Plan,
     pub(crate) setting: Setting,
-    pub(crate) approvals: Vec<Actor>,
+    approvals: Vec<Approval>,
+}
+
+impl ApprovedPlan {
+    /// Who approves it now: an approval may have expired since.
+    pub(crate) fn approved_by(&self) -> Result<Vec<Actor>, ApprovalError> {
+        count(&self.plan, &self.approvals, self.setting.clock.now())
+    }
 }
 
 impl Deref for ApprovedPlan {

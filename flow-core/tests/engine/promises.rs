@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use flow_core::durable::{Journaled, PerformError};
+use flow_core::durable::{Durable, Journaled, PerformError};
 use flow_core::journal::{
     AcquireError, AppendError, Entry, JournalStore, Lease, LoadError, MemoryJournal, RawRecord, Record,
     RunSummary, read,
@@ -17,17 +17,18 @@ use flow_core::{Clock, RunId, Setting, Stopped, Work, Workflow};
 use futures::future::BoxFuture;
 
 use crate::probe::{Bench, Log};
+use crate::store::{Asked, Does, Faulty};
 
 type Effect = Box<dyn Fn() -> BoxFuture<'static, Result<Receipt<Verify>, StepError>> + Send + Sync>;
 
 /// The last step of a deployment, with an effect of the test's own.
-struct Last {
+pub(crate) struct Last {
     log: Log,
     effect: Effect,
 }
 
 impl Last {
-    fn doing<F>(log: &Log, effect: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn doing<F>(log: &Log, effect: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Receipt<Verify>, StepError>> + Send + 'static,
     {
@@ -89,15 +90,15 @@ fn seen() -> Receipt<Verify> {
     VerifyActivity::ALL.iter().fold(Receipt::new(), evidence)
 }
 
-fn ending_with(bench: &Bench, last: Last) -> Workflow {
+pub(crate) fn ending_with(bench: &Bench, last: Last) -> Workflow {
     Workflow { verify: Work::step(last), ..bench.workflow() }
 }
 
-async fn approved(workflow: &Workflow, setting: &Setting) -> ApprovedPlan {
+pub(crate) async fn approved(workflow: &Workflow, setting: &Setting) -> ApprovedPlan {
     workflow.plan(setting).await.unwrap().approve(&Approvals::none()).unwrap()
 }
 
-fn one() -> RunId {
+pub(crate) fn one() -> RunId {
     RunId::new("one").unwrap()
 }
 
@@ -280,4 +281,33 @@ async fn once_a_commit_failed_nothing_is_recorded_any_more() {
     assert_eq!(records(&store).await.len() as u64, held);
     // The next owner does know, and finishes.
     workflow.carry_on(&setting, &durable(&store)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_that_was_dropped_is_the_last_under_its_lease() {
+    let bench = Bench::new();
+    let setting = bench.setting(name!("1.0.0"));
+    let journal = MemoryJournal::on(setting.clock.clone());
+    let (appends, hangs) = (Arc::new(AtomicU64::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let (counted, told) = (appends.clone(), hangs.clone());
+    let store = Faulty::over(&journal, move |asked| {
+        if asked == Asked::Append && counted.fetch_add(1, Ordering::SeqCst) == 4 {
+            told.notify_one();
+            return Does::Hangs;
+        }
+        Does::Passes
+    });
+    let workflow = bench.workflow();
+    let plan = approved(&workflow, &setting).await;
+    let first = Journaled::new(Arc::new(store), one());
+    tokio::select! {
+        ended = workflow.run(plan, &first) => panic!("{ended:?}"),
+        () = hangs.notified() => {}
+    }
+    let before = journal.load(&one()).await.unwrap();
+    // Nobody knows whether the dropped append stands, so giving the run back writes nothing.
+    first.close().await;
+    assert_eq!(appends.load(Ordering::SeqCst), 5);
+    assert_eq!(journal.load(&one()).await.unwrap(), before);
+    workflow.carry_on(&setting, &durable(&journal)).await.unwrap();
 }
