@@ -187,14 +187,17 @@ mod broken {
 
 #[tokio::test]
 async fn the_same_promises_are_broken_in_other_ways_as_well() -> Checked {
-    breaks(evidence::evidence_is_found_oldest_first(&bench(Break::FindsWhatExpiresSoonestFirst))).await?;
-    let order = bench(Break::TakesAnotherOrderForOtherEvidence);
-    breaks(evidence::the_evidence_of_a_run_is_kept_once_and_as_it_was_first(&order)).await?;
+    let soonest = async || bench(Break::FindsWhatExpiresSoonestFirst);
+    breaks(soonest, async |one| evidence::evidence_is_found_oldest_first(one).await).await?;
+    let order = async || bench(Break::TakesAnotherOrderForOtherEvidence);
+    breaks(order, async |one| evidence::the_evidence_of_a_run_is_kept_once_and_as_it_was_first(one).await)
+        .await?;
     for way in [Break::TakesFewerDigestsForARepetition, Break::LooksForTheRunUnderTheNewDigestsAlone] {
-        breaks(evidence::other_evidence_of_the_same_run_is_a_conflict(&bench(way))).await?;
+        let bench = async || bench(way);
+        breaks(bench, async |one| evidence::other_evidence_of_the_same_run_is_a_conflict(one).await).await?;
     }
-    let first = bench(Break::NamesTheFirstProblemAlone);
-    breaks(evidence::evidence_that_proves_nothing_is_refused_with_all_its_problems(&first)).await
+    let first = async || bench(Break::NamesTheFirstProblemAlone);
+    breaks(first, async |one| evidence::evidence_that_proves_nothing_is_refused_with_all_its_problems(one).await).await
 }
 
 #[tokio::test]
