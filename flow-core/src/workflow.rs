@@ -9,7 +9,7 @@ use crate::engine::{self, Run, StageWork};
 use crate::machine::{Mode, State};
 use crate::name::{Digest, Name};
 use crate::plan::{
-    ApprovalError, ApprovedPlan, Drift, Plan, PlanError, PlanProblem, ProposedPlan, RecallError,
+    ApprovalError, ApprovedPlan, Drift, Plan, PlanError, PlanProblem, PlannedItem, ProposedPlan, RecallError,
 };
 use crate::report::Report;
 use crate::resumed::Resumed;
@@ -298,13 +298,21 @@ fn opening(setting: &Setting, fingerprint: Digest, stages: &[StageWork]) -> Open
     Opening { fingerprint, resources, clock: setting.clock.clone(), events: setting.events.clone() }
 }
 
+/// What differs of all that the plan's hash is made of; what the fingerprint is made of is equal by then, or is named with it.
 fn drift(approved: &Plan, found: &Plan) -> Drift {
-    let before: Vec<_> = approved.items().collect();
-    let changed = found.items().filter(|(stage, item)| {
-        !before
-            .iter()
-            .any(|(at, old)| at == stage && old.name == item.name && old.preview.stands(&item.preview))
-    });
-    let changed = changed.map(|(stage, item)| format!("{stage}/{}", item.name)).collect();
+    let demands = [
+        ("definition", approved.fingerprint != found.fingerprint),
+        ("initiator", approved.initiator != found.initiator),
+        ("approvals", approved.approvals != found.approvals),
+        ("policy", approved.policy != found.policy),
+    ];
+    let demands = demands.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
+    let stands = |stage, item: &PlannedItem| {
+        approved.item(stage, &item.name).is_some_and(|old| {
+            old.preview.stands(&item.preview) && old.proves == item.proves && old.measures == item.measures
+        })
+    };
+    let steps = found.items().filter(|(stage, item)| !stands(*stage, item));
+    let changed = demands.chain(steps.map(|(stage, item)| format!("{stage}/{}", item.name))).collect();
     Drift { approved: approved.hash, found: found.hash, changed }
 }

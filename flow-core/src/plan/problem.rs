@@ -156,7 +156,7 @@ pub enum ApprovalError {
     },
 }
 
-/// A world that is no longer the one that was approved.
+/// A world, or a demand on the run, that is no longer the one that was approved.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("the world has changed since the plan {approved} was approved; now it would be {found}: {}", .changed.join(", "))]
 pub struct Drift {
@@ -164,6 +164,7 @@ pub struct Drift {
     pub approved: Digest,
     /// The hash that the plan would have now.
     pub found: Digest,
-    /// The steps whose preview is another one now.
+    /// What is another one now: `initiator`, `approvals`, `policy` or `definition`, or a step as `stage/name`, whose preview
+    /// differs or what it will prove and measure.
     pub changed: Vec<String>,
 }

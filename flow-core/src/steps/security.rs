@@ -38,12 +38,22 @@ impl CheckSecurity {
         Self { heading: Heading::new(name!("check-security")), checks: checks.into_iter().collect() }
     }
 
-    /// What was found, by check; refused where anything is not as it must be, or where a check looked at nothing.
+    /// What was found, by check; refused where anything is not as it must be, or where a check could not look or looked at
+    /// nothing. All of them look before that is said, unless one was cancelled.
     async fn look(&self) -> Result<Vec<(Name, Vec<SecurityFinding>)>, StepError> {
         let mut seen = Vec::with_capacity(self.checks.len());
         let mut wrong = Vec::new();
+        let mut blind = Vec::new();
         for check in &self.checks {
-            let (name, findings) = (check.name(), check.look().await?);
+            let name = check.name();
+            let findings = match check.look().await {
+                Ok(findings) => findings,
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Err(error) => {
+                    blind.push((name, error));
+                    continue;
+                }
+            };
             if findings.is_empty() {
                 wrong.push((name.to_string(), "looked at nothing".to_owned()));
             }
@@ -53,11 +63,21 @@ impl CheckSecurity {
             }
             seen.push((name, findings));
         }
-        if wrong.is_empty() {
+        if wrong.is_empty() && blind.is_empty() {
             return Ok(seen);
         }
-        let failed = StepError::new(ErrorKind::Failed, "the environment is not secured as it must be");
-        Err(wrong.into_iter().fold(failed, |error, (what, problem)| error.fact(what, problem)))
+        // Looking again helps only where nothing is wrong but that it could not be seen for now.
+        let lasting = blind.iter().map(|(_, error)| error.kind()).find(|kind| !kind.is_retryable());
+        let kind = match blind.first() {
+            Some((_, first)) if wrong.is_empty() => lasting.unwrap_or(first.kind()),
+            _ => ErrorKind::Failed,
+        };
+        let failed = StepError::new(kind, "the environment is not secured as it must be");
+        let failed = wrong.into_iter().fold(failed, |failed, (what, problem)| failed.fact(what, problem));
+        let unseen = |failed: StepError, (name, error): (Name, StepError)| {
+            failed.fact(format!("{name}: could not look"), error)
+        };
+        Err(blind.into_iter().fold(failed, unseen))
     }
 }
 

@@ -14,6 +14,7 @@ use flow_testkit::{context, permit_under};
 use serde_json::json;
 
 use crate::contract::{obeys, run};
+use crate::whole::Shop;
 use crate::world::World;
 
 const NAME: Name = name!("resize");
@@ -174,4 +175,20 @@ async fn the_steps_of_a_function_are_named_after_it() {
     assert!(step.name().as_str().ends_with("f.publish"));
     assert_eq!(update(&world).name(), name!("resize.code"));
     assert_eq!(update(&world).named(name!("other")).name(), name!("other"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_was_lost_meanwhile_is_not_called_restored() {
+    let world = platform().await;
+    let step = SetTriggers::new(port(&world), NAME, [(name!("nightly"), "0 3 * * *".to_owned())].into());
+    let before = step.capture(&context()).await.unwrap();
+    let permit = permit_under("test/do", Fence(1), 1);
+    let receipt = step.run(&context(), &permit, &before).await.unwrap();
+    world.functions.lose(&NAME);
+    let outcome = Outcome::Finished(receipt);
+    let error = step.roll_back(&context(), &permit, &before, &outcome).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    // In this plan another step gives the function its code, and answers for it.
+    let planned = context().planned(Shop::new().plan().await);
+    step.roll_back(&planned, &permit, &before, &outcome).await.unwrap();
 }

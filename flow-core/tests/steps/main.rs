@@ -12,6 +12,7 @@ mod migrate;
 mod monitoring;
 mod policy;
 mod prepare;
+mod security;
 mod services;
 mod verify;
 mod whole;

@@ -1,18 +1,20 @@
 use std::sync::Arc;
 
 use flow_core::gate::StandardGate;
+use flow_core::policy::Proof;
+use flow_core::port::Gauge;
 use flow_core::prelude::*;
 use flow_core::receipt::{BuildFacts, MigrateFacts};
 use flow_core::stage::{Build, BuildActivity, Migrate, Verify};
 use flow_core::steps::{
-    CheckFunctions, CheckJourney, Expectation, HandOver, MeasurePerformance, WriteDocuments,
+    CheckFunctions, CheckJourney, Expectation, HandOver, MeasureFigures, MeasurePerformance, WriteDocuments,
 };
 use flow_core::{Artifact, CancelToken, Digest, Fence, Outcome};
 use flow_testkit::fault::Fault;
 use flow_testkit::{context, permit};
 
 use crate::contract::{obeys, run};
-use crate::world::World;
+use crate::world::{Dial, World};
 
 const API: &str = "https://app.test/api?token=s3cret";
 
@@ -243,4 +245,18 @@ async fn an_undo_of_a_handover_that_nobody_hears_is_an_error() {
     assert!(undone.is_err() && world.mend());
     let silent = HandOver::new(port(&world), "\n");
     assert_eq!(silent.preview(&context()).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn figures_are_a_performance_test_only_with_all_that_one_measures() {
+    use StandardGate::{ApiLatency, Availability, DatabaseQuery, ErrorRate, ResourceUse};
+    let proves = |gates: &[StandardGate]| {
+        let dial = |gate: &StandardGate| Arc::new(Dial(World::new(), *gate)) as Arc<dyn Gauge>;
+        MeasureFigures::new(gates.iter().map(dial)).proves()
+    };
+    assert_eq!(proves(&[DatabaseQuery]), []);
+    assert_eq!(proves(&[Availability, ErrorRate, ResourceUse]), []);
+    let whole = [Proof::PerformanceTest];
+    assert_eq!(proves(&[ResourceUse, ApiLatency, ErrorRate, Availability]), whole);
+    assert_eq!(performance(&World::new()).proves(), whole);
 }

@@ -170,8 +170,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a session writes again after a commit failed",
         file: "flow-core/src/durable/session.rs",
         edits: &[(
-            "return Err(self.failed.insert(translate(error)).clone());",
-            "return Err(translate(error));",
+            "return Err(self.failed.insert(known).clone());",
+            "self.failed = None;\n            return Err(known);",
         )],
         caught_by: engine("promises::once_a_commit_failed_nothing_is_recorded_any_more"),
     },
@@ -262,8 +262,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "a newer format is read as if it were known",
         file: RECORD,
         edits: &[(
-            "Some(format) if format > u64::from(super::FORMAT) =>",
-            "Some(format) if format > 1_000 =>",
+            "Some(Format { format }) if format > u64::from(super::FORMAT) =>",
+            "Some(Format { format }) if format > 1_000 =>",
         )],
         caught_by: engine("golden::an_edit_a_move_a_cut_in_the_middle_and_a_newer_format_are_refused"),
     },
@@ -271,8 +271,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "the memory store ignores the fence",
         file: MEMORY,
         edits: &[(
-            ".is_none_or(|holder| holder.fence != lease.fence)",
-            ".is_none_or(|holder| holder.fence < lease.fence)",
+            ".is_none_or(|holder| holder.fence != lease.fence || holder.given_back)",
+            ".is_none_or(|holder| holder.fence < lease.fence || holder.given_back)",
         )],
         caught_by: memory("journal::a_late_owners_append_and_close_are_superseded"),
     },

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::error::StepError;
+use crate::context::StepContext;
+use crate::error::{ErrorKind, StepError};
 use crate::name::Name;
 use crate::permit::Permit;
 use crate::port::{FunctionPlatform, FunctionState};
 use crate::rollback::Captured;
+use crate::stage::{Activity, Functions, FunctionsActivity, StageName};
 
 /// What a step changes of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,22 +50,40 @@ impl Target {
     /// one step may be tried again after those of the others, and must not bring back what they have taken away.
     pub(super) async fn restore(
         &self,
+        cx: &StepContext<Functions>,
         permit: &Permit,
         before: &Captured,
         part: Part,
     ) -> Result<(), StepError> {
         let before: FunctionState = before.get_sealed()?;
         let now = self.state().await?;
+        let gone = now == FunctionState::default();
         let wanted = match part {
             Part::Whole => before,
             // The step that made the function is undone already, and everything with it.
-            _ if now == FunctionState::default() => return Ok(()),
+            _ if gone && (before == now || self.is_made_by(cx)) => return Ok(()),
+            _ if gone => {
+                return Err(StepError::new(
+                    ErrorKind::NotFound,
+                    "the function is gone, and no step of the plan made it",
+                )
+                .fact("function", &self.function));
+            }
             Part::Triggers => FunctionState { triggers: before.triggers, ..now },
             Part::Variables => FunctionState { variables: before.variables, ..now },
             Part::Live => FunctionState { live: before.live, ..now },
         };
         self.platform.restore(permit, &self.function, &wanted).await?;
         if self.state_after().await? == wanted { Ok(()) } else { Err(self.differs("what it was before")) }
+    }
+
+    /// Whether a step of the plan gives the function its code: the undo of that one says whether it exists.
+    fn is_made_by(&self, cx: &StepContext<Functions>) -> bool {
+        let (code, own) = (FunctionsActivity::Code.name(), self.resource());
+        let planned = cx.plan().and_then(|plan| plan.stage(StageName::Functions));
+        planned.is_some_and(|stage| {
+            stage.items.iter().any(|item| item.covers.contains(&code) && item.resources.contains(&own))
+        })
     }
 
     pub(super) fn differs(&self, from: &'static str) -> StepError {
@@ -96,12 +116,12 @@ macro_rules! restores_function {
 
             async fn roll_back(
                 &self,
-                _cx: &$crate::StepContext<$crate::stage::Functions>,
+                cx: &$crate::StepContext<$crate::stage::Functions>,
                 permit: &$crate::Permit,
                 before: &$crate::Captured,
                 _outcome: &$crate::Outcome<$crate::stage::Functions>,
             ) -> Result<(), $crate::StepError> {
-                self.target.restore(permit, before, $crate::steps::functions::state::Part::$part).await
+                self.target.restore(cx, permit, before, $crate::steps::functions::state::Part::$part).await
             }
         }
     };

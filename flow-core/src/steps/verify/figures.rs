@@ -11,6 +11,7 @@ use crate::gate::{Figure, StandardGate};
 use crate::name;
 use crate::name::Name;
 use crate::permit::Permit;
+use crate::policy::Proof;
 use crate::port::{Gauge, Prober};
 use crate::receipt::{Evidence, Receipt};
 use crate::rollback::Captured;
@@ -18,8 +19,13 @@ use crate::stage::{Verify, VerifyActivity};
 use crate::step::{Preview, Step};
 use crate::steps::expectation::{Expectation, milliseconds};
 use crate::steps::heading::{Heading, headed, leaves_nothing, unless_cancelled};
+use crate::steps::verify::performance::PERFORMANCE_TEST;
 
 /// Measures figures of the standard, one by one, for the policy to judge at the end of the run.
+///
+/// It proves the performance test only where its gauges measure all that one measures, as
+/// [`MeasurePerformance`](crate::steps::MeasurePerformance) does: availability, error rate and API latency. Any other choice
+/// of gauges adds figures and proves nothing, although it belongs to the same activity.
 pub struct MeasureFigures {
     heading: Heading,
     gauges: Vec<Arc<dyn Gauge>>,
@@ -51,6 +57,12 @@ impl Step<Verify> for MeasureFigures {
 
     fn measures(&self) -> Vec<StandardGate> {
         self.gauges.iter().map(|gauge| gauge.gate()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn proves(&self) -> Vec<Proof> {
+        let measured = self.measures();
+        let whole = PERFORMANCE_TEST.iter().all(|gate| measured.contains(gate));
+        if whole { vec![Proof::PerformanceTest] } else { Vec::new() }
     }
 
     fn definition(&self) -> Value {

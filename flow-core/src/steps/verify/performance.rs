@@ -19,6 +19,10 @@ use crate::step::{Preview, Step};
 use crate::steps::expectation::{Expectation, milliseconds};
 use crate::steps::heading::{Heading, headed, leaves_nothing, unless_cancelled};
 
+/// What a performance test measures.
+pub(super) const PERFORMANCE_TEST: [StandardGate; 3] =
+    [StandardGate::Availability, StandardGate::ErrorRate, StandardGate::ApiLatency];
+
 /// The fewest good answers that a 99th percentile can be read from.
 const ANSWERS_MIN: u32 = 100;
 
@@ -150,7 +154,7 @@ impl Step<Verify> for MeasurePerformance {
     }
 
     fn measures(&self) -> Vec<StandardGate> {
-        vec![StandardGate::Availability, StandardGate::ErrorRate, StandardGate::ApiLatency]
+        PERFORMANCE_TEST.to_vec()
     }
 
     fn definition(&self) -> Value {
