@@ -22,8 +22,7 @@ const PUT_BY_A_TEST: &str = "a fault that a test put there";
 
 /// What a test puts at the points of one [`Journaled`](crate::durable::Journaled): `flow_testkit::fault::Faults` is one.
 ///
-/// These are the points, each with what it is about. A journal store has points of its own (`journal.append` of
-/// `flow_testkit::fake::StrictJournal`), which are about the run:
+/// These are the points, each with what it is about; a strict journal store has others, about the run, such as `journal.append`.
 ///
 /// | point | about | what can go wrong | what it does |
 /// |---|---|---|---|
