@@ -82,10 +82,11 @@ impl Trial<'_> {
         leg.prepare(self.shop, &RunId::new(self.run).unwrap()).await;
         let mut struck = self.dies(leg.command, &case.first);
         if let Some(again) = case.again.as_ref().filter(|_| struck) {
-            struck = self.dies(leg.recovery, again);
+            // Died before the first record: there is no run to go on with, and the first attempt is made again.
+            let command = if self.trail().has_begun() { leg.recovery } else { leg.command };
+            struck = self.dies(command, again);
         }
         if !self.trail().has_begun() {
-            // Died before the first record: there is no run to go on with, and the first attempt is made again.
             assert_eq!(self.command(leg.recovery, None).code(), Some(1));
             assert_eq!(self.command(leg.command, None).code(), Some(leg.code), "{}", self.shop.log());
             return struck;
