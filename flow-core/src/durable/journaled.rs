@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::RunId;
 use crate::cancel::CancelToken;
 use crate::clock::{Entropy, SystemEntropy};
+use crate::durable::ending::{delays, end_of, settled};
 use crate::durable::keeper::grace;
 use crate::durable::milestone::{entry_of, is_recorded};
 use crate::durable::session::{Session, chain};
@@ -480,30 +480,6 @@ impl<J: JournalStore> Durable for Journaled<J> {
         if let Err(error) = released {
             tracing::warn!(run = %self.run, %error, "the lease could not be given back; it will end by itself");
         }
-    }
-}
-
-fn delays(call: &Call) -> backon::ExponentialBackoff {
-    let retries = usize::try_from(call.options.attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-    let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
-    builder.with_max_delay(Duration::from_secs(10)).with_max_times(retries).with_jitter().build()
-}
-
-fn end_of(error: &StepError) -> End {
-    match error.kind() {
-        ErrorKind::Cancelled => End::Cancelled,
-        kind if kind.is_rejection() => End::Rejected,
-        _ => End::InDoubt,
-    }
-}
-
-fn settled(ended: Ended) -> Result<Recorded, PerformError> {
-    let cause = ended.cause.unwrap_or_else(|| Cause::new(ErrorKind::Unknown, "the journal says no more"));
-    match ended.end {
-        End::Done => Ok(ended.recorded.unwrap_or_default()),
-        End::Rejected => Err(PerformError::Rejected(cause)),
-        End::Cancelled => Err(PerformError::Cancelled),
-        End::InDoubt => Err(PerformError::InDoubt(cause)),
     }
 }
 

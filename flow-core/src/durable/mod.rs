@@ -2,6 +2,7 @@
 
 mod attempt;
 mod call;
+mod ending;
 mod journaled;
 mod keeper;
 mod milestone;

@@ -335,11 +335,6 @@ async fn an_undo_that_is_tried_again_after_all_others_brings_back_the_world_as_i
 #[tokio::test(start_paused = true)]
 async fn an_intent_in_doubt_is_not_acted_on_and_the_next_owner_acts_once() {
     let trial = Trial::new(Release::Good).await;
-    let applied = || {
-        let changes = trial.shop.world.changes();
-        changes.iter().filter(|change| change.starts_with("migrator.apply ")).count()
-    };
-    let before = applied();
     let intent = "intended:Migrate/apply-migrations/do/0";
     let applied = || {
         let changes = trial.shop.world.changes();

@@ -197,7 +197,10 @@ async fn the_same_promises_are_broken_in_other_ways_as_well() -> Checked {
         breaks(bench, async |one| evidence::other_evidence_of_the_same_run_is_a_conflict(one).await).await?;
     }
     let first = async || bench(Break::NamesTheFirstProblemAlone);
-    breaks(first, async |one| evidence::evidence_that_proves_nothing_is_refused_with_all_its_problems(one).await).await
+    breaks(first, async |one| {
+        evidence::evidence_that_proves_nothing_is_refused_with_all_its_problems(one).await
+    })
+    .await
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ const fn sqlite(name: &'static str) -> Test {
 const ENGINE_RUN: &str = "flow-core/src/engine/run.rs";
 const ENGINE_UNDO: &str = "flow-core/src/engine/undo.rs";
 const JOURNALED: &str = "flow-core/src/durable/journaled.rs";
+const ENDING: &str = "flow-core/src/durable/ending.rs";
 const STATE: &str = "flow-core/src/machine/state.rs";
 const TRANSITION: &str = "flow-core/src/machine/transition.rs";
 const UNDO: &str = "flow-core/src/machine/undo.rs";
@@ -138,7 +139,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "in doubt is treated as rejected",
-        file: JOURNALED,
+        file: ENDING,
         edits: &[("        _ => End::InDoubt,\n", "        _ => End::Rejected,\n")],
         caught_by: engine("runs::a_failure_in_a_later_stage_undoes_everything_newest_first"),
     },
