@@ -168,8 +168,10 @@ macro_rules! __names {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> flow_testkit::conformance::Checked {
 /// // What each of the tests does:
-/// let pushes = broken(How::PushesOnAsking).await;
-/// breaks(an_image_that_is_not_there_is_none_and_asking_pushes_nothing(&pushes)).await
+/// breaks(async || broken(How::PushesOnAsking).await, async |pushes| {
+///     an_image_that_is_not_there_is_none_and_asking_pushes_nothing(pushes).await
+/// })
+/// .await
 /// # }
 /// ```
 #[macro_export]
