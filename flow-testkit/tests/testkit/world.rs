@@ -242,7 +242,10 @@ fn a_thousand_tests_of_deploy_logic_take_seconds_for_hours_of_virtual_time() {
     // The figures are asserted where they are asked for: what a machine's noise would decide is no test of every day.
     if tests == 1000 {
         assert!(total / tests < Duration::from_millis(50), "{:?} for each test", total / tests);
-        assert!(total / threads < Duration::from_secs(20), "{total:?} for {tests} tests on {threads} threads");
+        assert!(
+            total / threads < Duration::from_secs(20),
+            "{total:?} for {tests} tests on {threads} threads"
+        );
     }
     assert!(passed > Duration::from_secs(60) * tests, "{passed:?} of virtual time");
 }
