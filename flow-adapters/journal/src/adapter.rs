@@ -8,7 +8,7 @@ use flow_core::{Digest, Fence, Name, RunId};
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 
-use crate::client::{Client, Holder, Row, Session, Standing, signed};
+use crate::client::{Client, Holder, Row, Session, Standing, Tail, signed};
 use crate::config::SqliteConfig;
 use crate::error::{Failure, Kind, OpenError, kind};
 
@@ -78,11 +78,18 @@ impl JournalStore for SqliteJournal {
     }
 
     async fn append(&self, lease: &Lease, expected: u64, batch: &[RawRecord]) -> Result<(), AppendError> {
-        let run = lease.run.name().as_str();
-        let (mut session, standing) = self.client.write_to(run, stored(lease.fence)).await?;
-        match session.admit(lease, &standing, expected, batch).await {
-            Ok(head) => Ok(session.commit_records(run, batch, signed(head)).await?),
-            refused @ Err(_) => session.end(refused.map(drop)).await,
+        let tail =
+            Tail { run: lease.run.name().as_str(), fence: stored(lease.fence), expected: signed(expected) };
+        let follows =
+            batch.iter().zip(1..).all(|(record, ahead)| expected.checked_add(ahead) == Some(record.seq));
+        loop {
+            if follows && self.client.append(&tail, batch).await? {
+                return Ok(());
+            }
+            // Why not takes another look. Where nothing is in the way any more, an append under the same lease was.
+            let (mut session, standing) = self.client.write_to(tail.run, tail.fence).await?;
+            let admitted = session.admit(lease, &standing, expected, batch).await;
+            session.end(admitted).await?;
         }
     }
 
@@ -176,27 +183,27 @@ impl Session<'_> {
         Err(AppendError::Superseded { held: lease.fence, current: self.current(lease).await? })
     }
 
-    /// The number of the last record after `batch`, if it may be appended.
+    /// Whether `batch` may be appended.
     async fn admit(
         &mut self,
         lease: &Lease,
         standing: &Standing,
         expected: u64,
         batch: &[RawRecord],
-    ) -> Result<u64, AppendError> {
+    ) -> Result<(), AppendError> {
         self.check(lease, standing).await?;
-        let mut head = standing.head.unwrap_or(0).unsigned_abs();
-        if head != expected {
-            return Err(AppendError::SeqConflict { expected, found: head });
+        let mut found = standing.head.unwrap_or(0).unsigned_abs();
+        if found != expected {
+            return Err(AppendError::SeqConflict { expected, found });
         }
         for record in batch {
             // A hole would make the whole run unreadable for ever.
-            if record.seq != head + 1 {
-                return Err(AppendError::SeqConflict { expected: record.seq.saturating_sub(1), found: head });
+            if record.seq != found + 1 {
+                return Err(AppendError::SeqConflict { expected: record.seq.saturating_sub(1), found });
             }
-            head = record.seq;
+            found = record.seq;
         }
-        Ok(head)
+        Ok(())
     }
 
     async fn close(&mut self, lease: &Lease, standing: &Standing) -> Result<(), AppendError> {

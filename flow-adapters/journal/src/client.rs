@@ -83,6 +83,14 @@ pub(crate) struct Standing {
     pub(crate) head: Option<i64>,
 }
 
+/// Where an append goes: the run, the writer's fence, and the number of the record that it must end with before.
+#[derive(Debug)]
+pub(crate) struct Tail<'a> {
+    pub(crate) run: &'a str,
+    pub(crate) fence: i64,
+    pub(crate) expected: i64,
+}
+
 /// Who holds a key.
 #[derive(Debug)]
 pub(crate) struct Holder {
@@ -146,6 +154,41 @@ impl Client {
         Ok((session, Standing { leased: row.try_get(0)?, head: row.try_get(1)? }))
     }
 
+    /// Appends `records` to a run that ends with `expected`, under `fence`. Says whether it could: where the lease is not the
+    /// run's, the run ends elsewhere or the layout is a newer one, nothing was changed.
+    ///
+    /// A statement that is sent waits for another thread to wake up, and that costs as much as half a commit: so the look, the
+    /// records and the commit go together, each under the condition that the one before it changed something.
+    pub(crate) async fn append(&self, to: &Tail<'_>, records: &[RawRecord]) -> Result<bool, Failure> {
+        let head = records.last().map_or(to.expected, |record| signed(record.seq));
+        let mut statements =
+            QueryBuilder::new("BEGIN IMMEDIATE; INSERT INTO run (run, head, closed) SELECT ");
+        statements
+            .push_bind(to.run)
+            .push(", ")
+            .push_bind(head)
+            .push(", 0 WHERE EXISTS (SELECT 1 FROM lease WHERE fence = ");
+        statements.push_bind(to.fence).push(" AND run = ").push_bind(to.run);
+        statements.push(") AND coalesce((SELECT head FROM run WHERE run = ").push_bind(to.run);
+        statements.push("), 0) = ").push_bind(to.expected);
+        statements.push(" AND (SELECT user_version FROM pragma_user_version) = ").push_bind(LAYOUT);
+        statements.push(" ON CONFLICT (run) DO UPDATE SET head = excluded.head");
+        for records in records.chunks(AT_ONCE) {
+            statements.push("; INSERT INTO record (run, seq, body, hash) SELECT * FROM (");
+            statements.push_values(records, |mut row, record| {
+                row.push_bind(to.run).push_bind(signed(record.seq));
+                row.push_bind(record.body.as_str()).push_bind(record.hash.as_bytes().as_slice());
+            });
+            statements.push(") WHERE changes() > 0");
+        }
+        statements.push("; COMMIT; SELECT changes()");
+        let mut place = self.writes.connection.lock().await;
+        let mut connection = self.writes.taken(&mut place).await?;
+        let changed: i64 = statements.build_query_scalar().fetch_one(&mut connection).await?;
+        *place = Some(connection);
+        Ok(changed > 0)
+    }
+
     /// Begins a transaction that sees one moment of the store and waits for no writer.
     pub(crate) async fn read(&self) -> Result<Session<'_>, Failure> {
         Ok(self.reads.begin(query("BEGIN; PRAGMA user_version")).await?.0)
@@ -157,16 +200,21 @@ impl Place {
         Self { options, connection: Mutex::new(connection) }
     }
 
+    /// Takes the connection out of its place, or opens one.
+    async fn taken(&self, place: &mut Option<SqliteConnection>) -> Result<SqliteConnection, sqlx::Error> {
+        match place.take() {
+            Some(connection) => Ok(connection),
+            None => self.options.connect().await,
+        }
+    }
+
     /// Sends `begin`, whose first row is the layout. Returns the row after it, where there is one.
     async fn begin(
         &self,
         begin: Query<'_, Sqlite, SqliteArguments>,
     ) -> Result<(Session<'_>, Option<SqliteRow>), Failure> {
         let mut place = self.connection.lock().await;
-        let mut connection = match place.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
-        };
+        let mut connection = self.taken(&mut place).await?;
         let mut rows = begin.fetch(&mut connection);
         let found = known(rows.try_next().await?.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?);
         if found > LAYOUT {
@@ -198,33 +246,6 @@ impl Session<'_> {
                 Err(error)
             }
         }
-    }
-
-    /// Adds `records` to the run, of which the last one is `head`, and commits. All of it is sent at once, as in
-    /// [`Client::write_to`]. On a failure what is left of the transaction is dropped with its connection, which rolls back.
-    pub(crate) async fn commit_records(
-        mut self,
-        run: &str,
-        records: &[RawRecord],
-        head: i64,
-    ) -> Result<(), Failure> {
-        let mut statements = QueryBuilder::new("");
-        for records in records.chunks(AT_ONCE) {
-            statements.push("INSERT INTO record (run, seq, body, hash) ");
-            statements.push_values(records, |mut row, record| {
-                row.push_bind(run).push_bind(signed(record.seq));
-                row.push_bind(record.body.as_str()).push_bind(record.hash.as_bytes().as_slice());
-            });
-            statements.push("; ");
-        }
-        statements.push("INSERT INTO run (run, head, closed) VALUES (").push_bind(run);
-        statements
-            .push(", ")
-            .push_bind(head)
-            .push(", 0) ON CONFLICT (run) DO UPDATE SET head = excluded.head; COMMIT");
-        statements.build().execute(&mut self.connection).await?;
-        *self.place = Some(self.connection);
-        Ok(())
     }
 
     /// The store's own time.

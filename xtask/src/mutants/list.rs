@@ -292,8 +292,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     // The store on SQLite.
     Mutant {
         name: "SQLite ignores the fence",
-        file: SQLITE,
-        edits: &[("if standing.leased {", "if standing.leased || lease.fence.0 > 0 {")],
+        file: SQL,
+        edits: &[("FROM lease WHERE fence = \");", "FROM lease WHERE 1 OR fence = \");")],
         caught_by: sqlite("promises::a_late_owners_append_and_close_are_superseded"),
     },
     Mutant {
@@ -314,7 +314,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "SQLite appends a batch with a hole",
         file: SQLITE,
-        edits: &[("if record.seq != head + 1 {", "if record.seq <= head {")],
+        edits: &[("expected.checked_add(ahead) == Some(record.seq)", "record.seq >= expected.saturating_add(ahead)")],
         caught_by: sqlite("open::a_batch_with_a_hole_is_refused_whole"),
     },
     Mutant {
