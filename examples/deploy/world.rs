@@ -235,7 +235,9 @@ impl Place {
 
 /// A port that nobody else listens on, below those that the kernel hands out by itself.
 fn free_port() -> Result<TcpListener> {
-    let from = 20_000 + (std::process::id() % 10_000) as u16;
+    // Processes that start one after the other begin far apart: a port that one has let go, and not bound yet, is not found
+    // free by the next.
+    let from = 20_000 + (std::process::id() * 16 % 10_000) as u16;
     let mut ports = (from..31_000).chain(20_000..from);
     ports
         .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
