@@ -10,7 +10,7 @@ use crate::engine::observe::observe;
 use crate::error::{ErrorKind, StepError};
 use crate::name::Name;
 use crate::permit::Permit;
-use crate::port::{HealthCheck, Instance, LaunchSpec, ProcessManager, Route, Router, Routing};
+use crate::port::{Health, HealthCheck, Instance, LaunchSpec, ProcessManager, Route, Router, Routing};
 use crate::rollback::Captured;
 use crate::service::Service;
 
@@ -68,6 +68,11 @@ impl Fleet {
             let health = self.processes.health(&self.service.name, instance).await?;
             if health.is_healthy() {
                 return Ok(());
+            }
+            if health == Health::Gone {
+                // It ran, and does not any more: nothing is gained by waiting.
+                return Err(StepError::new(ErrorKind::Failed, "the instance ended before it was healthy")
+                    .fact("instance", instance));
             }
             if self.clock.monotonic().saturating_sub(begun) >= self.service.ready_within {
                 return Err(StepError::new(ErrorKind::Failed, "the instance did not become healthy")

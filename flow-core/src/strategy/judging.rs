@@ -11,19 +11,28 @@ use crate::strategy::{FleetShape, Move, Past, RolloutView};
 /// Time alone proves a routing only where no gate watches. Where one does, only its `Pass` since the last shift will do:
 /// a silent gate is asked again after another `bake`, until it is [`refused`].
 pub(super) fn unproved(view: &RolloutView, bake: Duration) -> Option<Move> {
-    let left = bake.saturating_sub(view.baked());
-    if !left.is_zero() {
-        return Some(Move::Bake { duration: left });
-    }
-    view.gate.as_ref()?;
     let since = view.since_shift();
     let asked = since.iter().rposition(|past| past.made == Move::Judge);
-    let Some(last) = asked.and_then(|index| since.get(index..)) else { return Some(Move::Judge) };
-    if last.first().is_some_and(|judged| verdict(judged) == Verdict::Pass) {
+    let since = asked.and_then(|index| since.get(index..)).unwrap_or(since);
+    if asked.is_some() && since.first().is_some_and(|judged| verdict(judged) == Verdict::Pass) {
         return None;
     }
-    let waited = bake.is_zero() || last.iter().any(|past| matches!(past.made, Move::Bake { .. }));
-    Some(if waited { Move::Judge } else { Move::Bake { duration: bake } })
+    let baked = since.iter().map(|past| match past.made {
+        Move::Bake { duration } => duration,
+        _ => Duration::ZERO,
+    });
+    let left = bake.saturating_sub(baked.sum());
+    if !left.is_zero() {
+        return Some(Move::Bake { duration: left.min(between_looks(bake)) });
+    }
+    view.gate.as_ref().map(|_| Move::Judge)
+}
+
+/// How long a bake goes on before the fleet is looked at again: what dies in the middle must not serve errors until the
+/// end. A fifth of the bake, but no more often than ten times a second and no less often than every fifteen
+/// seconds, unless the bake takes hours: each look is recorded.
+fn between_looks(bake: Duration) -> Duration {
+    (bake / 5).clamp(Duration::from_millis(100), Duration::from_secs(15)).max(bake / 1000)
 }
 
 /// Why the gate ends the rollout, if it does: a `Fail`, at any time, is final, and so is a silence that its policy no
@@ -61,7 +70,8 @@ mod tests {
     use crate::gate::OnSilence;
     use crate::strategy::sketch::{Sketch, gate, said};
 
-    const BAKE: Duration = Duration::from_secs(60);
+    /// So short that nobody looks in between.
+    const BAKE: Duration = Duration::from_millis(100);
 
     fn next(view: &RolloutView) -> Option<Move> {
         refused(view).map(|reason| Move::Abort { reason }).or_else(|| unproved(view, BAKE))
@@ -95,6 +105,15 @@ mod tests {
     fn only_what_is_left_of_a_bake_is_baked() {
         let half = Past { made: Move::Bake { duration: BAKE / 2 }, judgement: None };
         assert_eq!(after([half]), Some(Move::Bake { duration: BAKE / 2 }));
+    }
+
+    #[test]
+    fn a_long_bake_stops_to_look_at_the_fleet() {
+        let look = |bake| unproved(&Sketch::of(2).view(), bake);
+        for (bake, between) in [(1, 0.2), (60, 12.0), (600, 15.0), (86_400, 86.4)] {
+            let duration = Duration::from_secs_f64(between);
+            assert_eq!(look(Duration::from_secs(bake)), Some(Move::Bake { duration }), "{bake} s");
+        }
     }
 
     #[test]

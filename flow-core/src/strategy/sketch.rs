@@ -81,7 +81,7 @@ pub(super) fn gate(on_insufficient: OnSilence, on_provider_error: OnSilence) -> 
 }
 
 pub(super) fn baked() -> Duration {
-    Duration::from_secs(60)
+    Duration::from_millis(100)
 }
 
 pub(super) fn waited() -> Past {

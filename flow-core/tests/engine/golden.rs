@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flow_core::durable::Journaled;
 use flow_core::journal::{self, JournalStore, MemoryJournal, RawRecord};
@@ -24,7 +25,8 @@ fn path() -> PathBuf {
 const SHIFT: u32 = 10;
 
 async fn trace() -> Vec<RawRecord> {
-    let bench = Bench::new();
+    // So short a bake that the trace has one sleep.
+    let bench = Bench { bake: Duration::from_millis(100), ..Bench::new() };
     let clock = Arc::new(VirtualClock::new());
     let journal = MemoryJournal::on(clock.clone());
     let setting = |version| {
@@ -57,8 +59,7 @@ async fn trace() -> Vec<RawRecord> {
         () = dead.notified() => {}
     }
     drop(durable);
-    let durable =
-        Journaled::new(Arc::new(journal.clone()), run.clone()).patience(std::time::Duration::from_secs(60));
+    let durable = Journaled::new(Arc::new(journal.clone()), run.clone()).patience(Duration::from_secs(60));
     let ended = failing().carry_on(&new, &durable).await;
     assert!(matches!(ended, Err(Stopped::RolledBack { .. })), "{ended:?}");
     journal.load(&run).await.unwrap()

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flow_core::prelude::*;
 use flow_core::stage::{
@@ -205,6 +206,8 @@ pub(crate) struct Bench {
     pub(crate) fleet: FakeFleet,
     pub(crate) evidence: MemoryEvidence,
     pub(crate) vault: MemoryVault,
+    /// How long the service's new colour bakes.
+    pub(crate) bake: Duration,
 }
 
 impl Bench {
@@ -214,6 +217,7 @@ impl Bench {
             fleet: FakeFleet::new(),
             evidence: MemoryEvidence::default(),
             vault: MemoryVault::default(),
+            bake: Duration::from_secs(60),
         }
     }
 
@@ -236,10 +240,13 @@ impl Bench {
             build: Work::step(Built(self.log.clone())),
             migrate: Work::step(Probe::<Migrate>::new(name!("migrate"), &self.log)),
             assets: Work::step(Probe::<Assets>::new(name!("assets"), &self.log)),
-            services: Work::<Services>::rollout(BlueGreen::default(), service)
-                .on(fleet.clone(), fleet)
-                .without(ServicesActivity::InstallDependencies, "one static program")
-                .by(ann()),
+            services: Work::<Services>::rollout(
+                BlueGreen { bake: self.bake, ..BlueGreen::default() },
+                service,
+            )
+            .on(fleet.clone(), fleet)
+            .without(ServicesActivity::InstallDependencies, "one static program")
+            .by(ann()),
             functions: Work::<Functions>::not_applicable("no functions").by(ann()),
             monitoring: Work::step(Probe::<Monitoring>::new(name!("monitor"), &self.log)),
             verify: Work::step(Probe::<Verify>::new(name!("verify"), &self.log)),

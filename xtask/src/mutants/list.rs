@@ -314,7 +314,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "SQLite appends a batch with a hole",
         file: SQLITE,
-        edits: &[("expected.checked_add(ahead) == Some(record.seq)", "record.seq >= expected.saturating_add(ahead)")],
+        edits: &[(
+            "expected.checked_add(ahead) == Some(record.seq)",
+            "record.seq >= expected.saturating_add(ahead)",
+        )],
         caught_by: sqlite("open::a_batch_with_a_hole_is_refused_whole"),
     },
     Mutant {
