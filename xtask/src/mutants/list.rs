@@ -81,10 +81,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "traffic goes to what is not healthy",
         file: "flow-core/src/engine/baseline.rs",
-        edits: &[(
-            "&& self.processes.health(&self.service.name, &instance.id).await?.is_healthy()",
-            "",
-        )],
+        edits: &[("&& self.processes.health(&self.service.name, &instance.id).await?.is_healthy()", "")],
         caught_by: engine("runs::a_rollback_moves_no_traffic_to_an_old_version_that_broke_meanwhile"),
     },
     Mutant {
@@ -217,7 +214,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "an attempt lost in a crash is forgotten",
         file: STATE,
         edits: &[("            self.worst = Some(End::InDoubt);\n", "")],
-        caught_by: WALKS,
+        caught_by: machine("sequences::a_rejection_after_an_attempt_that_a_crash_lost_is_no_rejection"),
     },
     Mutant {
         name: "a later rejection takes doubt back",
