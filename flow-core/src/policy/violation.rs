@@ -184,6 +184,9 @@ impl Violation {
 }
 
 /// Everything in which a run breaks its policy at one border.
+///
+/// It is final for this run. A border judges the receipts that are recorded, and a finished step does not run again: a retry of a
+/// held run finds the same. The way on is to roll back, mend the step that proved too little, and begin another run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Violations {
     /// Where.
@@ -194,7 +197,7 @@ pub struct Violations {
 
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the policy is broken {}", self.border)?;
+        f.write_str(&self.border.broken())?;
         self.all.iter().try_for_each(|violation| write!(f, "; {violation}"))
     }
 }
