@@ -181,7 +181,8 @@ impl<S: Stage> std::error::Error for Failed<S> {
 /// What became of a run whose stage failed.
 #[derive(Debug)]
 pub enum FailedState<S: Stage> {
-    /// Everything stands as it is: run the stage again, roll back, or leave it for later.
+    /// Everything stands as it is: run the stage again, roll back, or leave it for later. Where the error has
+    /// [violations](StageError::violations) running it again finds the same ones: only rolling back leads on.
     Held(Deployment<S>),
     /// Everything is undone.
     RolledBack(Report),

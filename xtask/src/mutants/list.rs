@@ -86,11 +86,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a superseded owner undoes",
-        file: "flow-core/src/durable/seam.rs",
-        edits: &[(
-            "matches!(self, Self::Superseded { .. } | Self::Incompatible(_)",
-            "matches!(self, Self::Incompatible(_)",
-        )],
+        file: "flow-core/src/durable/session.rs",
+        edits: &[
+            (".or_else(|| self.keeper.fate())", ""),
+            (
+                "if let Err(error) = appended {",
+                "if let Err(error) = appended && self.keeper.fate().is_none() {",
+            ),
+        ],
         caught_by: engine("crash::a_late_owner_is_superseded_and_undoes_nothing"),
     },
     // Durable calls.
