@@ -115,9 +115,12 @@ impl<S: Stage> Deployment<S> {
     /// # Errors
     /// [`PerformError`] when the engine had to hand over; the undo goes on when the run is resumed.
     pub async fn roll_back(self, by: &Actor, reason: &str) -> Result<Undone, PerformError> {
-        let cause = Cause::new(ErrorKind::Cancelled, format!("given up by {by}: {reason}"));
-        self.begun.run.turn_back(&*self.begun.durable, cause).await
+        self.begun.run.turn_back(&*self.begun.durable, given_up(by, reason)).await
     }
+}
+
+pub(crate) fn given_up(by: &Actor, reason: &str) -> Cause {
+    Cause::new(ErrorKind::Cancelled, format!("given up by {by}: {reason}"))
 }
 
 /// The work of one stage under way: resolves to the deployment at the next stage.
@@ -178,7 +181,8 @@ impl<S: Stage> std::error::Error for Failed<S> {
 /// What became of a run whose stage failed.
 #[derive(Debug)]
 pub enum FailedState<S: Stage> {
-    /// Everything stands as it is: run the stage again, roll back, or leave it for later.
+    /// Everything stands as it is: run the stage again, roll back, or leave it for later. Where the error has
+    /// [violations](StageError::violations) running it again finds the same ones: only rolling back leads on.
     Held(Deployment<S>),
     /// Everything is undone.
     RolledBack(Report),

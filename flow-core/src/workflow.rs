@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::deployment::{Begun, Deployment};
+use crate::deployment::{Begun, Deployment, given_up};
 use crate::durable::{Durable, Milestone, Opening, PerformError};
 use crate::engine::{self, Run, StageWork};
 use crate::machine::{Mode, State};
-use crate::name::{Digest, Name};
+use crate::name::{Actor, Digest, Name};
 use crate::plan::{
     ApprovalError, ApprovedPlan, Drift, Plan, PlanError, PlanProblem, PlannedItem, ProposedPlan, RecallError,
 };
@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::resumed::Resumed;
 use crate::setting::Setting;
 use crate::stage::{Assets, Build, Functions, Migrate, Monitoring, Prepare, Services, Stage, Verify};
-use crate::stopped::Stopped;
+use crate::stopped::{Stopped, Undone};
 use crate::work::Work;
 
 /// A whole deployment: the work of each of the eight stages. Leave one out and it does not compile.
@@ -194,6 +194,23 @@ impl Workflow {
     pub async fn carry_on(&self, setting: &Setting, durable: &dyn Durable) -> Result<Report, Stopped> {
         let (run, _) = self.reopen(setting, durable).await.map_err(Stopped::NotBegun)?;
         run.to_the_end(durable).await
+    }
+
+    /// Takes a begun run up again and undoes everything that it did, wherever it stands: also where it is verified and only
+    /// keeps what it replaced warm, and then the way back is one switch.
+    ///
+    /// # Errors
+    /// See [`BeginError`]; where the engine had to hand over, the undo goes on when the run is taken up again. A run that is
+    /// over is not undone: [`PerformError::Incompatible`].
+    pub async fn roll_back(
+        &self,
+        setting: &Setting,
+        durable: &dyn Durable,
+        by: &Actor,
+        reason: &str,
+    ) -> Result<Undone, BeginError> {
+        let (run, _) = self.reopen(setting, durable).await?;
+        Ok(run.turn_back(durable, given_up(by, reason)).await?)
     }
 
     async fn start(&self, approved: ApprovedPlan, durable: &dyn Durable) -> Result<Run, BeginError> {

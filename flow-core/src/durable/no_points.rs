@@ -13,10 +13,10 @@ use crate::journal::{AcquireError, AppendError, Entry, Lease, Recorded};
 use crate::machine::CallKey;
 
 /// No points.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Points;
 
-#[expect(clippy::unused_self, clippy::trivially_copy_pass_by_ref, reason = "the real one needs itself")]
+#[expect(clippy::unused_self, reason = "the real one needs itself")]
 impl Points {
     pub(super) fn effect(
         &self,

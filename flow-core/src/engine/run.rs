@@ -245,12 +245,11 @@ pub(crate) fn cause_of(error: &PerformError) -> Cause {
             cause.clone()
         }
         PerformError::Violated(violations) => {
-            let message = format!("the policy is broken {}", violations.border);
             let fact = |(number, violation): (u32, &Violation)| {
                 (format!("{number}.{}", violation.code()), violation.to_string())
             };
             let facts = (1..).zip(&violations.all).map(fact).collect();
-            Cause { facts, ..Cause::new(ErrorKind::Failed, message) }
+            Cause { facts, ..Cause::new(ErrorKind::Failed, violations.border.broken()) }
         }
         PerformError::Cancelled => Cause::new(ErrorKind::Cancelled, "the run was cancelled"),
         other => Cause::new(ErrorKind::Unknown, other.to_string()),

@@ -49,7 +49,8 @@ pub enum OnFailure {
     /// Everything is undone before the failure is returned.
     #[default]
     RollBack,
-    /// Everything stays as it is, and somebody decides.
+    /// Everything stays as it is, and somebody decides: try what failed once more, roll back, or leave it. A policy that was broken at
+    /// a border leaves only the last two ([`Violations`](crate::policy::Violations)).
     Hold,
 }
 

@@ -16,6 +16,7 @@ pub(crate) async fn check(setting: &Setting, plan: &Plan) -> Vec<Violation> {
         laxer.map(|(field, problem)| Violation::LaxerThanStandard { field, problem, environment }).collect();
     violations.extend(left_open(setting, plan));
     violations.extend(unprotected(setting, plan));
+    violations.extend(out_of_turn(setting, plan));
     violations.extend(unmeasured(setting, plan));
     violations.extend(unproved(setting, plan).await);
     violations
@@ -110,6 +111,38 @@ fn unprotected(setting: &Setting, plan: &Plan) -> Vec<Violation> {
             resource: resource.clone(),
         })
         .collect()
+}
+
+/// Steps that say they prove something of a migration and stand where they cannot: a backup beside or behind a migration that does
+/// not name what it changes, and so may need it; a verification before the last migration is applied, or beside it.
+fn out_of_turn(setting: &Setting, plan: &Plan) -> Vec<Violation> {
+    let applying: Vec<&PlannedItem> =
+        plan.items().filter(|(stage, item)| applies(*stage, item)).map(|(_, item)| item).collect();
+    let first = applying.iter().map(|item| item.group).min();
+    let last = applying.iter().map(|item| item.group).max();
+    let unnamed = applying.iter().filter(|item| item.resources.is_empty()).map(|item| item.group).max();
+    let misplaced = |proof: Proof, stage: StageName, item: &PlannedItem| {
+        let group = Some(item.group);
+        match proof {
+            Proof::BackupRestored => stage == StageName::Migrate && group >= first && group <= unnamed,
+            Proof::MigrationVerified => {
+                last.is_some() && !applies(stage, item) && (stage, group) <= (StageName::Migrate, last)
+            }
+            _ => false,
+        }
+    };
+    let environment = setting.environment;
+    let mut found = Vec::new();
+    for proof in &setting.policy.proofs {
+        let proving = plan.items().filter(|(_, item)| item.proves.contains(proof));
+        let misplaced = proving.filter(|(stage, item)| misplaced(*proof, *stage, item));
+        found.extend(misplaced.map(|(_, item)| Violation::ProvedOutOfTurn {
+            step: item.name.clone(),
+            proof: *proof,
+            environment,
+        }));
+    }
+    found
 }
 
 /// The figures that the policy demands and that no step of the plan measures.

@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Cause;
 use crate::stage::{Activity, ActivityName, MigrateActivity, PrepareActivity, StageName, VerifyActivity};
 
 /// What a run can prove, for its own later stages and for later runs.
@@ -113,6 +114,19 @@ impl Proof {
 }
 
 impl Border {
+    const ALL: [Self; 4] = [Self::Prepared, Self::BeforeApply, Self::Migrated, Self::Verified];
+
+    /// What a run that broke its policy here stopped for, as its errors and its journal say it.
+    pub(crate) fn broken(self) -> String {
+        format!("the policy is broken {self}, which no retry of this run can mend")
+    }
+
+    /// The border that `cause` tells of, if a broken policy is what it tells of. Older journals say nothing of retries.
+    pub(crate) fn told_by(cause: &Cause) -> Option<Self> {
+        let told = |border: &Self| cause.message.starts_with(&format!("the policy is broken {border}"));
+        Self::ALL.into_iter().find(told)
+    }
+
     /// The border that closes `stage`, if one does.
     #[must_use]
     pub(crate) const fn behind(stage: StageName) -> Option<Self> {

@@ -114,6 +114,16 @@ pub enum Violation {
         /// What it changes.
         resource: Name,
     },
+    /// A step cannot prove what it says where it stands: what it proves must come before a change, or after it.
+    #[error("`{step}` cannot prove {proof} where it stands in {environment}: {}", out_of_turn(*proof))]
+    ProvedOutOfTurn {
+        /// The step.
+        step: Name,
+        /// What it is to prove.
+        proof: Proof,
+        /// Where.
+        environment: Environment,
+    },
     /// A step was to prove something and did not.
     #[error("`{step}` did not prove {proof}, which is due {border} in {environment}")]
     Unproved {
@@ -148,6 +158,13 @@ pub enum Violation {
     },
 }
 
+const fn out_of_turn(proof: Proof) -> &'static str {
+    match proof {
+        Proof::MigrationVerified => "a migration may be applied only after it looked",
+        _ => "a migration that does not name what it changes may be applied before it is done",
+    }
+}
+
 struct Measured(StandardGate, Option<f64>);
 
 impl fmt::Display for Measured {
@@ -176,6 +193,7 @@ impl Violation {
             Self::SafeguardLeftOut { .. } => "safeguard_left_out",
             Self::NothingProves { .. } => "nothing_proves",
             Self::Unprotected { .. } => "unprotected",
+            Self::ProvedOutOfTurn { .. } => "proved_out_of_turn",
             Self::Unproved { .. } => "unproved",
             Self::NotMeasured { .. } => "not_measured",
             Self::GateBroken { .. } => "gate_broken",
@@ -184,6 +202,9 @@ impl Violation {
 }
 
 /// Everything in which a run breaks its policy at one border.
+///
+/// It is final for this run. A border judges the receipts that are recorded, and a finished step does not run again: a retry of a
+/// held run finds the same. The way on is to roll back, mend the step that proved too little, and begin another run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Violations {
     /// Where.
@@ -194,7 +215,7 @@ pub struct Violations {
 
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the policy is broken {}", self.border)?;
+        f.write_str(&self.border.broken())?;
         self.all.iter().try_for_each(|violation| write!(f, "; {violation}"))
     }
 }

@@ -195,3 +195,24 @@ fn the_walks_reach_every_kind_of_end() {
         assert!(reached.contains(&mode), "{mode:?} is not among {reached:?}");
     }
 }
+
+#[test]
+fn a_rejection_after_an_attempt_that_a_crash_lost_is_no_rejection() {
+    let plan = plan(false);
+    let (stage, item) = plan.items().next().unwrap();
+    let key = |phase| key(stage, &item.name, phase, 0);
+    let started =
+        candidates(&State::Fresh, &plan).into_iter().find(|entry| matches!(entry, Entry::Started { .. }));
+    let intended = |attempt| Entry::Intended { key: key(Phase::Do), attempt };
+    let lost = State::replay(&[
+        started.unwrap(),
+        Entry::Read { key: key(Phase::Capture), recorded: Recorded::default() },
+        intended(1),
+        Entry::OwnerChanged { owner: "the next one".to_owned(), fence: Fence(2) },
+        intended(2),
+    ])
+    .unwrap();
+    let end = |end| lost.clone().next(&Entry::Ended { key: key(Phase::Do), ended: ended(end) });
+    assert!(end(End::Rejected).is_err(), "nobody knows what the lost attempt left");
+    assert!(end(End::InDoubt).is_ok());
+}

@@ -65,6 +65,7 @@ macro_rules! evidence_conformance {
             a_run_of_another_application_or_environment_is_another_run
             evidence_that_proves_nothing_is_refused_with_all_its_problems
             what_cannot_be_read_is_an_error_and_never_an_absence
+            what_was_emptied_is_an_error_and_never_an_absence
             looking_changes_nothing
         }
     };
@@ -84,6 +85,12 @@ pub trait EvidenceFixture: Send + Sync {
 
     /// Makes what is kept unreadable: torn files, a table that is gone.
     async fn damage(&self) -> Checked;
+
+    /// Empties what is kept and leaves it where it is: files without a byte, as a loss of power makes them, rows without content.
+    /// A store that has nothing of the kind leaves this as it is: the same as [`damage`](Self::damage).
+    async fn empty(&self) -> Checked {
+        self.damage().await
+    }
 }
 
 const SHOP: Name = name!("shop");
@@ -251,8 +258,23 @@ pub async fn evidence_that_proves_nothing_is_refused_with_all_its_problems(
 pub async fn what_cannot_be_read_is_an_error_and_never_an_absence(fixture: &impl EvidenceFixture) -> Checked {
     fixture.store().record(&permit(), &proof("run-1", 0, &["image"])?).await?;
     fixture.damage().await?;
-    let answer = fixture.store().find(&SHOP, Environment::Staging, &Digest::of(b"image")).await;
-    drop(refusal(answer, "a look at damaged evidence")?);
+    never_absent(fixture, "a look at damaged evidence").await
+}
+
+/// A file without a byte in it is no store without evidence: something stood there.
+pub async fn what_was_emptied_is_an_error_and_never_an_absence(fixture: &impl EvidenceFixture) -> Checked {
+    fixture.store().record(&permit(), &proof("run-1", 0, &["image"])?).await?;
+    fixture.empty().await?;
+    never_absent(fixture, "a look at emptied evidence").await
+}
+
+/// Neither the process that recorded it nor another one answers a `look` as if there were none.
+async fn never_absent(fixture: &impl EvidenceFixture, look: &str) -> Checked {
+    let reopened = fixture.reopened().await?;
+    for store in [fixture.store(), &*reopened] {
+        let answer = store.find(&SHOP, Environment::Staging, &Digest::of(b"image")).await;
+        drop(refusal(answer, look)?);
+    }
     Ok(())
 }
 

@@ -28,6 +28,8 @@ enum Break {
     KeepsWhatProvesNothing,
     NamesTheFirstProblemAlone,
     TakesDamageForAbsence,
+    TakesDamageForAbsenceOnceReopened,
+    TakesNothingInAFileForAbsence,
     CountsLooks,
 }
 
@@ -37,10 +39,17 @@ struct Bench {
     breaks: Break,
     looks: Arc<Mutex<u32>>,
     latest: Arc<Mutex<Option<RunEvidence>>>,
+    emptied: Arc<Mutex<bool>>,
 }
 
 fn bench(breaks: Break) -> Bench {
-    Bench { store: MemoryEvidence::default(), breaks, looks: Arc::default(), latest: Arc::default() }
+    Bench {
+        store: MemoryEvidence::default(),
+        breaks,
+        looks: Arc::default(),
+        latest: Arc::default(),
+        emptied: Arc::default(),
+    }
 }
 
 impl Bench {
@@ -118,6 +127,11 @@ impl EvidenceStore for Bench {
         let environment = if everywhere { Environment::Staging } else { environment };
         let mut found = match self.store.find(application, environment, digest).await {
             Err(_) if self.breaks == Break::TakesDamageForAbsence => Vec::new(),
+            Err(_)
+                if self.breaks == Break::TakesNothingInAFileForAbsence && *self.emptied.lock().unwrap() =>
+            {
+                Vec::new()
+            }
             found => found?,
         };
         match self.breaks {
@@ -139,7 +153,11 @@ impl EvidenceFixture for Bench {
 
     async fn reopened(&self) -> Outside<Box<dyn EvidenceStore>> {
         let forgets = self.breaks == Break::ForgetsWithItsProcess;
-        Ok(Box::new(if forgets { bench(self.breaks) } else { self.clone() }))
+        let mut reopened = if forgets { bench(self.breaks) } else { self.clone() };
+        if self.breaks == Break::TakesDamageForAbsenceOnceReopened {
+            reopened.breaks = Break::TakesDamageForAbsence;
+        }
+        Ok(Box::new(reopened))
     }
 
     async fn kept(&self) -> Outside<String> {
@@ -150,6 +168,11 @@ impl EvidenceFixture for Bench {
     async fn damage(&self) -> Checked {
         self.store.damage();
         Ok(())
+    }
+
+    async fn empty(&self) -> Checked {
+        *self.emptied.lock().unwrap() = true;
+        self.damage().await
     }
 }
 
@@ -181,6 +204,8 @@ mod broken {
         evidence_that_proves_nothing_is_refused_with_all_its_problems =>
             async || bench(Break::KeepsWhatProvesNothing),
         what_cannot_be_read_is_an_error_and_never_an_absence => async || bench(Break::TakesDamageForAbsence),
+        what_was_emptied_is_an_error_and_never_an_absence =>
+            async || bench(Break::TakesNothingInAFileForAbsence),
         looking_changes_nothing => async || bench(Break::CountsLooks),
     }
 }
@@ -196,6 +221,9 @@ async fn the_same_promises_are_broken_in_other_ways_as_well() -> Checked {
         let bench = async || bench(way);
         breaks(bench, async |one| evidence::other_evidence_of_the_same_run_is_a_conflict(one).await).await?;
     }
+    let reopened = async || bench(Break::TakesDamageForAbsenceOnceReopened);
+    breaks(reopened, async |one| evidence::what_cannot_be_read_is_an_error_and_never_an_absence(one).await)
+        .await?;
     let first = async || bench(Break::NamesTheFirstProblemAlone);
     breaks(first, async |one| {
         evidence::evidence_that_proves_nothing_is_refused_with_all_its_problems(one).await

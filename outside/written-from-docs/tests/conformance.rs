@@ -49,6 +49,10 @@ impl EvidenceFixture for OnDisk {
     async fn damage(&self) -> Checked {
         self.cut(5)
     }
+
+    async fn empty(&self) -> Checked {
+        Ok(fs::write(self.config.path(), "")?)
+    }
 }
 
 async fn fresh() -> OnDisk {

@@ -80,17 +80,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "traffic goes to what is not healthy",
-        file: "flow-core/src/engine/rollout.rs",
-        edits: &[("instance.version == *version && instance.healthy &&", "instance.version == *version &&")],
+        file: "flow-core/src/engine/baseline.rs",
+        edits: &[("&& self.processes.health(&self.service.name, &instance.id).await?.is_healthy()", "")],
         caught_by: engine("runs::a_rollback_moves_no_traffic_to_an_old_version_that_broke_meanwhile"),
     },
     Mutant {
         name: "a superseded owner undoes",
-        file: "flow-core/src/durable/seam.rs",
-        edits: &[(
-            "matches!(self, Self::Superseded { .. } | Self::Incompatible(_)",
-            "matches!(self, Self::Incompatible(_)",
-        )],
+        file: "flow-core/src/durable/session.rs",
+        edits: &[
+            (".or_else(|| self.keeper.fate())", ""),
+            (
+                "if let Err(error) = appended {",
+                "if let Err(error) = appended && self.keeper.fate().is_none() {",
+            ),
+        ],
         caught_by: engine("crash::a_late_owner_is_superseded_and_undoes_nothing"),
     },
     // Durable calls.
@@ -214,7 +217,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "an attempt lost in a crash is forgotten",
         file: STATE,
         edits: &[("            self.worst = Some(End::InDoubt);\n", "")],
-        caught_by: WALKS,
+        caught_by: machine("sequences::a_rejection_after_an_attempt_that_a_crash_lost_is_no_rejection"),
     },
     Mutant {
         name: "a later rejection takes doubt back",

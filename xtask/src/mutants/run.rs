@@ -18,6 +18,9 @@ use crate::workspace::Workspace;
 /// A test that takes longer does not fail: it hangs. The slowest takes a few seconds.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// How much of a failed test's reason is shown, in characters: some print a whole report.
+const SHOWN: usize = 200;
+
 /// Why a mutant could not be tried.
 #[derive(Debug, Error)]
 pub(crate) enum MutantError {
@@ -192,7 +195,7 @@ fn judge(said: &str, test: Test) -> Option<Verdict> {
         said.lines().skip_while(|line| !line.contains("panicked at ") && !line.starts_with("Error: "));
     let first = lines.next()?;
     let why = if first.starts_with("Error: ") { first } else { lines.next()? };
-    ended("FAILED").then(|| Verdict::Caught(why.to_owned()))
+    ended("FAILED").then(|| Verdict::Caught(why.chars().take(SHOWN).collect()))
 }
 
 impl Outcome {

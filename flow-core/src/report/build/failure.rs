@@ -4,6 +4,7 @@ use crate::error::{Cause, ErrorKind};
 use crate::journal::{Entry, Record};
 use crate::machine::{Mode, Phase, Running};
 use crate::name::Name;
+use crate::policy::Border;
 use crate::report::Failure;
 use crate::report::build::ledger::{Ledger, seconds};
 use crate::stage::StageName;
@@ -55,7 +56,8 @@ fn failed_step(ledger: &Ledger<'_>, point: &Record, cause: &Cause) -> Option<(St
 
 /// The step that must have failed before it had a call of its own, where only one was at work.
 fn only_candidate(running: &Running, cause: &Cause) -> Option<(StageName, Name)> {
-    if cause.kind == ErrorKind::Cancelled {
+    // A border stops the run before the next step begins: that one has not failed.
+    if cause.kind == ErrorKind::Cancelled || Border::told_by(cause).is_some() {
         return None;
     }
     let stage = running.stage?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flow_core::durable::Journaled;
 use flow_core::journal::{Entry, JournalStore, MemoryJournal, read};
-use flow_core::plan::{Approvals, PlanError, PlanProblem, ProposedPlan};
+use flow_core::plan::{Approvals, ApprovedPlan, PlanError, PlanProblem, ProposedPlan};
 use flow_core::policy::Violation;
 use flow_core::report::Report;
 use flow_core::{Actor, Clock as _, Digest, Environment, RunId, Setting, Stopped, Workflow, name};
@@ -94,12 +94,16 @@ impl Line {
         setting: &Setting,
         run: &str,
     ) -> Result<Report, Stopped> {
+        workflow.run(self.approved(workflow, setting).await, &self.durable(run)).await
+    }
+
+    pub(crate) async fn approved(&self, workflow: &Workflow, setting: &Setting) -> ApprovedPlan {
         let proposed = match workflow.plan(setting).await {
             Ok(proposed) => proposed,
             Err(refused) => panic!("{refused}"),
         };
         let approvals = self.approvals(&proposed);
-        workflow.run(proposed.approve(&approvals).unwrap(), &self.durable(run)).await
+        proposed.approve(&approvals).unwrap()
     }
 
     /// What a run in production broke at a border; it was taken back by then, as far as users can see.

@@ -9,3 +9,4 @@ mod line;
 mod plan;
 mod stricter;
 mod travel;
+mod ways;

@@ -10,7 +10,7 @@ use flow_core::steps::{
     ApplyMigrations, AssessImpact, BackUp, CheckFunctions, CheckJourney, CheckScripts, ConfirmOrder,
     ConfirmScope, Expectation, HandOver, MeasurePerformance, WriteDocuments,
 };
-use flow_core::{Actor, Environment, Work, name};
+use flow_core::{Actor, Environment, Step, Work, name};
 use flow_testkit::fake::{FakeMigrator, Migration, Statement};
 use std::sync::Arc;
 
@@ -192,6 +192,71 @@ async fn prohibition_2_a_migration_that_nobody_verifies_is_refused() {
     let (proof, border) = (Proof::MigrationVerified, Border::Migrated);
     let violations = line.refused(&workflow, &line.production()).await;
     assert_eq!(violations, [Violation::NothingProves { proof, border, environment: PRODUCTION }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn prohibition_2_a_backup_beside_the_migration_that_depends_on_it_is_refused() {
+    let line = Line::promoted().await;
+    let database = Arc::new(line.shop.world.database.clone());
+    let mut workflow = line.workflow();
+    let checked =
+        || Work::step(CheckScripts::new(database.clone())).then(AssessImpact::new(database.clone()));
+    workflow.migrate = checked().then_work(Work::together([
+        Arc::new(BackUp::new(database.clone())) as Arc<dyn Step<Migrate>>,
+        Arc::new(ApplyMigrations::new(database.clone())),
+    ]));
+    let (proof, border) = (Proof::BackupRestored, Border::BeforeApply);
+    let unprotected = |step, resource| Violation::Unprotected { step, resource };
+    assert_eq!(
+        line.refused(&workflow, &line.production()).await,
+        [
+            Violation::NothingProves { proof, border, environment: PRODUCTION },
+            unprotected(name!("apply-migrations"), name!("database")),
+        ]
+    );
+    // Behind another backup, with what it changes named and not.
+    let (dump, psql) = (name!("dump"), name!("psql"));
+    let out_of_turn = Violation::ProvedOutOfTurn { step: dump.clone(), proof, environment: PRODUCTION };
+    for (changes, violation) in
+        [(vec![name!("ledger")], unprotected(psql.clone(), name!("ledger"))), (vec![], out_of_turn)]
+    {
+        let saves = Claims::<Migrate> {
+            says: vec![proof],
+            resources: vec![name!("ledger")],
+            ..Claims::new(dump.clone(), &[MigrateActivity::Backup])
+        };
+        let applies = Claims::<Migrate> {
+            says: vec![Proof::MigrationVerified],
+            resources: changes,
+            ..Claims::new(psql.clone(), &[MigrateActivity::Apply])
+        };
+        workflow.migrate = checked()
+            .then(BackUp::new(database.clone()))
+            .then_work(Work::together([Arc::new(saves) as Arc<dyn Step<Migrate>>, Arc::new(applies)]));
+        assert_eq!(line.refused(&workflow, &line.production()).await, [violation]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn prohibition_2_a_verification_beside_the_migration_or_before_it_is_refused() {
+    let line = Line::promoted().await;
+    let database = Arc::new(line.shop.world.database.clone());
+    let mut workflow = line.workflow();
+    let proof = Proof::MigrationVerified;
+    let looks = || Claims::<Migrate> {
+        says: vec![proof],
+        ..Claims::new(name!("count-rows"), &[MigrateActivity::Impact])
+    };
+    let psql = || Claims::<Migrate>::new(name!("psql"), &[MigrateActivity::Apply]);
+    let saved = || Work::step(CheckScripts::new(database.clone())).then(BackUp::new(database.clone()));
+    let refused = [Violation::ProvedOutOfTurn { step: name!("count-rows"), proof, environment: PRODUCTION }];
+    let beside = Work::together([Arc::new(looks()) as Arc<dyn Step<Migrate>>, Arc::new(psql())]);
+    for misplaced in [beside, Work::step(looks()).then(psql())] {
+        workflow.migrate = saved().then_work(misplaced);
+        assert_eq!(line.refused(&workflow, &line.production()).await, refused);
+    }
+    workflow.migrate = saved().then(psql()).then(looks());
+    workflow.plan(&line.production()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,13 @@ impl EvidenceFixture for Files {
         }
         Ok(())
     }
+
+    async fn empty(&self) -> Checked {
+        for (path, _) in files(&self.root) {
+            fs::write(self.root.join(path), "")?;
+        }
+        Ok(())
+    }
 }
 
 async fn fresh() -> Files {

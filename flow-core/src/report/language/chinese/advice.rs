@@ -69,7 +69,7 @@ const fn cause_gone(kind: ErrorKind) -> &'static str {
 pub(super) fn suggestion(suggestion: &Suggestion) -> String {
     match suggestion {
         Suggestion::CarryOn { direction } => carry_on(*direction).to_owned(),
-        Suggestion::Decide => "部署已暂停：请决定继续部署，还是执行回滚操作。".to_owned(),
+        Suggestion::Decide => "部署已暂停：请决定执行回滚操作，还是在重试有效时继续部署。".to_owned(),
         Suggestion::Settle { standing } => settle(standing),
         Suggestion::KeptWarm { step, instances, .. } => {
             format!("`{step}` 的旧实例仍在运行：{}。", list(instances))

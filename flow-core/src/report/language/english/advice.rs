@@ -79,7 +79,9 @@ const fn cause_gone(kind: ErrorKind) -> &'static str {
 pub(super) fn suggestion(suggestion: &Suggestion) -> String {
     match suggestion {
         Suggestion::CarryOn { direction } => carry_on(*direction).to_owned(),
-        Suggestion::Decide => "The run is held: let it go on, or have it rolled back.".to_owned(),
+        Suggestion::Decide => {
+            "The run is held: have it rolled back, or let it go on where another attempt can help.".to_owned()
+        }
         Suggestion::Settle { standing } => settle(standing),
         Suggestion::KeptWarm { step, instances, .. } => {
             format!("Replaced instances of `{step}` still run: {}.", list(instances))
