@@ -81,7 +81,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "traffic goes to what is not healthy",
         file: "flow-core/src/engine/baseline.rs",
-        edits: &[("&& self.processes.health(&self.service.name, &instance.id).await?.is_healthy()", "")],
+        edits: &[
+            ("&& self.processes.health(&self.service.name, &instance.id).await?.is_healthy()", ""),
+            ("self.ready(instance).await.map_err(StepError::after_effect)?;", "let _ = instance;"),
+        ],
         caught_by: engine("runs::a_rollback_moves_no_traffic_to_an_old_version_that_broke_meanwhile"),
     },
     Mutant {
