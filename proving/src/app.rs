@@ -75,7 +75,7 @@ impl App {
     /// Where it does not: with what it printed.
     pub async fn start(directory: &Directory, address: &Address, behaviour: &Behaviour) -> Outside<Self> {
         let app = Self::spawn(directory, address, behaviour)?;
-        let answers = async || Ok(exchange(address, &Request::get("/health")).await.ok());
+        let answers = || async { Ok(exchange(address, &Request::get("/health")).await.ok()) };
         app.running.until("the application answers", answers).await?;
         Ok(app)
     }

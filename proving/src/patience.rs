@@ -11,7 +11,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 ///
 /// # Errors
 /// `look`'s own, and where nothing was found within [`PATIENCE`].
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Outside<Option<T>>) -> Outside<T> {
+pub async fn until<T, F>(what: &str, mut look: impl FnMut() -> F) -> Outside<T>
+where
+    F: Future<Output = Outside<Option<T>>>,
+{
     let begun = Instant::now();
     loop {
         if let Some(found) = look().await? {

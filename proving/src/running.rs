@@ -59,14 +59,18 @@ impl Running {
     ///
     /// # Errors
     /// `look`'s own, and where the program ended or time ran out: with what it printed.
-    pub async fn until<T>(
-        &self,
-        what: &str,
-        mut look: impl AsyncFnMut() -> Outside<Option<T>>,
-    ) -> Outside<T> {
-        let awaited = patience::until(what, async || match look().await? {
-            None if !self.process.runs() => Err(format!("it ended before {what}").into()),
-            found => Ok(found),
+    pub async fn until<T, F>(&self, what: &str, mut look: impl FnMut() -> F) -> Outside<T>
+    where
+        F: Future<Output = Outside<Option<T>>>,
+    {
+        let awaited = patience::until(what, || {
+            let looked = look();
+            async move {
+                match looked.await? {
+                    None if !self.process.runs() => Err(format!("it ended before {what}").into()),
+                    found => Ok(found),
+                }
+            }
         });
         match awaited.await {
             Err(error) => Err(format!("{error}: {}", self.printed()?).into()),

@@ -115,9 +115,11 @@ impl UnderWay {
     ///
     /// # Errors
     /// Where it does not within [`PATIENCE`](crate::PATIENCE).
-    pub async fn until(&self, condition: impl Fn(&Log) -> bool) -> Outside<()> {
-        patience::until("the load has seen enough", async || Ok(condition(&self.shared.log()).then_some(())))
-            .await
+    pub async fn until(&self, condition: impl Fn(&Log) -> bool + Send + Sync) -> Outside<()> {
+        patience::until("the load has seen enough", || async {
+            Ok(condition(&self.shared.log()).then_some(()))
+        })
+        .await
     }
 
     /// Begins no further request, waits for those under way and hands over the log.

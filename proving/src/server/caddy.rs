@@ -34,7 +34,7 @@ impl Caddy {
         }
         let server = Self { running: Running::start(&mut command, &log)?, directory: directory.clone() };
         let look = Request::get("/config/");
-        let answers = async || Ok(server.admin(&look).await.ok().filter(|reply| reply.status == 200));
+        let answers = || async { Ok(server.admin(&look).await.ok().filter(|reply| reply.status == 200)) };
         server.running.until("its admin API answers", answers).await?;
         ready::accepts(&server.running, address).await?;
         Ok(server)

@@ -34,7 +34,7 @@ impl Haproxy {
         command.args(["-db", "-f"]).arg(&cfg);
         let server = Self { running: Running::start(&mut command, &log)?, directory: directory.clone() };
         let pid = format!("Pid: {}", server.process().pid);
-        let answers = async || {
+        let answers = || async {
             Ok(server.ask("show info").await.ok().filter(|info| info.lines().any(|line| line == pid)))
         };
         server.running.until("its runtime socket answers", answers).await?;

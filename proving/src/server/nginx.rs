@@ -30,7 +30,7 @@ impl Nginx {
         let conf = directory.path().join("nginx.conf");
         fs::write(&conf, Self::conf_text(directory.path(), http))?;
         let nginx = Self::start_from(directory, &conf, address).await?;
-        let all = async || Ok((nginx.workers().len() == WORKERS).then_some(()));
+        let all = || async { Ok((nginx.workers().len() == WORKERS).then_some(())) };
         nginx.running.until("all its workers run", all).await?;
         Ok(nginx)
     }
@@ -47,12 +47,12 @@ impl Nginx {
         let running = Running::start(&mut command, &error_log)?;
         let pid_file = directory.path().join("nginx.pid");
         let pid = running.process().pid;
-        let own = async || Ok((ready::pid_in(&pid_file) == Some(pid)).then_some(()));
+        let own = || async { Ok((ready::pid_in(&pid_file) == Some(pid)).then_some(())) };
         running.until("it wrote its pid file", own).await?;
         ready::accepts(&running, address).await?;
         let nginx = Self { running, program, directory: directory.clone() };
         // The kernel accepts connections before there is a worker.
-        let serves = async || Ok((!nginx.workers().is_empty()).then_some(()));
+        let serves = || async { Ok((!nginx.workers().is_empty()).then_some(())) };
         nginx.running.until("a worker runs", serves).await?;
         Ok(nginx)
     }

@@ -79,7 +79,7 @@ impl Pm2 {
     pub async fn revive(&self) -> Outside<Process> {
         let output = self.run(["ping"])?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        let daemon = until("PM2's daemon is ours", async || Ok(self.daemon())).await;
+        let daemon = until("PM2's daemon is ours", || async { Ok(self.daemon()) }).await;
         daemon.map_err(|error| format!("{error}: {printed}").into())
     }
 
@@ -137,7 +137,7 @@ impl Pm2 {
     pub async fn kill_daemon(&self) -> Outside<()> {
         let daemon = self.daemon().ok_or("there is no daemon")?;
         daemon.signal(Signal::KILL);
-        until("the daemon is dead", async || Ok((!daemon.runs()).then_some(()))).await
+        until("the daemon is dead", || async { Ok((!daemon.runs()).then_some(())) }).await
     }
 
     /// Ends all of it, as dropping it does.

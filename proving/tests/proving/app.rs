@@ -58,7 +58,7 @@ async fn it_runs_and_listens_nowhere_or_elsewhere() -> Outside<()> {
     let never = Behaviour { never_ready: true, ..Behaviour::of("never") };
     let wrong = Behaviour { wrong_address: true, ..Behaviour::of("wrong") };
     let apps = [never, wrong].map(|behaviour| App::spawn(&directory, &address, &behaviour).unwrap());
-    let answered = until("it listens elsewhere", async || Ok(status(&elsewhere).await.ok())).await?;
+    let answered = until("it listens elsewhere", || async { Ok(status(&elsewhere).await.ok()) }).await?;
     assert_eq!(answered, 200);
     assert!(status(&address).await.is_err());
     assert!(apps.iter().all(|app| app.process().runs()));
@@ -71,7 +71,7 @@ async fn it_dies_when_it_was_told_to() -> Outside<()> {
     let address = Address::Unix(directory.path().join("web.sock"));
     let behaviour = Behaviour { dies_after_ms: 1000, ..Behaviour::of("1") };
     let app = App::start(&directory, &address, &behaviour).await?;
-    until("it is dead", async || Ok((!app.process().runs()).then_some(()))).await
+    until("it is dead", || async { Ok((!app.process().runs()).then_some(())) }).await
 }
 
 #[tokio::test]
@@ -83,11 +83,11 @@ async fn it_finishes_what_is_under_way_when_it_is_asked_to_end() -> Outside<()> 
         let address = address.clone();
         async move { status(&address).await }
     });
-    until("the request is there", async || Ok((app.under_way().await? == 1).then_some(()))).await?;
+    until("the request is there", || async { Ok((app.under_way().await? == 1).then_some(())) }).await?;
     app.process().signal(Signal::TERM);
-    until("it accepts no more", async || Ok(status(&address).await.is_err().then_some(()))).await?;
+    until("it accepts no more", || async { Ok(status(&address).await.is_err().then_some(())) }).await?;
     assert_eq!(under_way.await??, 200);
-    until("it has ended", async || Ok((!app.process().runs()).then_some(()))).await
+    until("it has ended", || async { Ok((!app.process().runs()).then_some(())) }).await
 }
 
 #[tokio::test]
@@ -113,9 +113,9 @@ async fn the_kernel_shows_its_open_connections() -> Outside<()> {
     let app = App::start(&directory, &Address::Unix(path.clone()), &Behaviour::of("1")).await?;
     let count = async |wanted| Ok((flow_proving::table::connections(&path)? == wanted).then_some(()));
     let held = tokio::net::UnixStream::connect(&path).await?;
-    until("one connection is open", async || count(1).await).await?;
+    until("one connection is open", || async { count(1).await }).await?;
     drop(held);
-    until("none is open", async || count(0).await).await?;
+    until("none is open", || async { count(0).await }).await?;
     assert!(app.process().runs());
     Ok(())
 }
@@ -129,7 +129,7 @@ async fn it_holds_a_request_until_it_is_released() -> Outside<()> {
         let address = address.clone();
         async move { exchange(&address, &Request::get("/hold")).await }
     });
-    until("it is held", async || Ok((app.under_way().await? == 1).then_some(()))).await?;
+    until("it is held", || async { Ok((app.under_way().await? == 1).then_some(())) }).await?;
     assert!(!held.is_finished());
     app.release().await?;
     assert_eq!(held.await??.text(), "1");

@@ -12,7 +12,7 @@ async fn started(directory: &Directory, pm2: &Pm2, name: &str, mode: &[&str]) ->
     let mut command = pm2.command()?;
     command.arg("start").arg(script).args(["--name", name]).args(mode).env("SOCKET_PATH", &socket);
     assert!(command.output()?.status.success());
-    let answers = async || Ok(exchange(&Address::Unix(socket.clone()), &Request::get("/")).await.ok());
+    let answers = || async { Ok(exchange(&Address::Unix(socket.clone()), &Request::get("/")).await.ok()) };
     let reply = until("the application answers", answers).await?;
     let pid = reply.header("x-pid").unwrap().parse()?;
     Ok(Process::of(pid).unwrap())

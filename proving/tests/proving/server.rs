@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 
 use flow_proving::app::{App, Behaviour};
-use flow_proving::server::{Caddy, Haproxy, Nginx, Sshd};
+use flow_proving::load::{Client, Load};
+use flow_proving::server::{Caddy, Haproxy, Nginx, Pm2, Pm2Version, Sshd};
 use flow_proving::table::{self, Process};
 use flow_proving::{Address, Directory, Outside, Port, Request, exchange, is_long, until};
 use serde_json::json;
@@ -39,7 +40,7 @@ async fn nginx_passes_requests_on_through_workers_that_are_nobody() -> Outside<(
     let before = nginx.workers();
     assert_eq!(before.len(), 2);
     nginx.hang_up();
-    until("new workers took over", async || Ok(none_runs(&before).then_some(()))).await?;
+    until("new workers took over", || async { Ok(none_runs(&before).then_some(())) }).await?;
     assert_eq!(version_at(&front).await?.as_deref(), Some("1.0.0"));
     let mut all = nginx.workers();
     all.insert(nginx.master());
@@ -125,7 +126,7 @@ async fn sshd_lets_its_user_in_and_ends_with_its_connections() -> Outside<()> {
     let mut session = sshd.ssh()?.args(["sleep", "600"]).stderr(Stdio::null()).spawn()?;
     let sleeps = |process: &Process| process.command().contains(&"600".to_owned());
     let listener = sshd.process().pid;
-    let asleep = async || Ok(table::descendants(listener).iter().any(sleeps).then_some(()));
+    let asleep = || async { Ok(table::descendants(listener).iter().any(sleeps).then_some(())) };
     until("the command runs", asleep).await?;
     let mut all = table::descendants(listener);
     all.insert(sshd.process());
@@ -153,4 +154,21 @@ fn a_free_port_is_given_once_and_lies_below_the_ephemeral_ones() -> Outside<()> 
     assert_eq!(numbers.len(), 50);
     assert!(numbers.iter().all(|number| *number < 32_768));
     Ok(())
+}
+
+/// Fixtures await all of it behind `async_trait`, where a future that is not `Send` does not compile.
+#[test]
+fn what_starts_and_waits_can_be_awaited_on_any_thread() {
+    fn is_send<T: Send>(_: impl FnOnce() -> T) {}
+    let (directory, address) = (Directory::new().unwrap(), Address::Unix("/nowhere".into()));
+    let (behaviour, request) = (Behaviour::of("1"), Request::get("/"));
+    is_send(|| App::start(&directory, &address, &behaviour));
+    is_send(|| Nginx::start(&directory, "", &address));
+    is_send(|| Haproxy::start(&directory, "", &address));
+    is_send(|| Caddy::start(&directory, &serde_json::Value::Null, &address));
+    is_send(|| Sshd::start(&directory));
+    is_send(|| Pm2::start(&directory, Pm2Version::Seven));
+    is_send(|| exchange(&address, &request));
+    let load = Load::of(address.clone(), Client::New);
+    is_send(|| async { load.start()?.until(|log| log.requests() > 1).await });
 }
