@@ -85,8 +85,8 @@ const CORE_MUST_NOT_REACH: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// A support crate without ports: the one thing that adapters may share.
-const SHARED_BY_ADAPTERS: &str = "flow-tencent";
+/// Support crates without ports: all that adapters may share.
+const SHARED_BY_ADAPTERS: &[&str] = &["flow-linux", "flow-tencent"];
 
 /// What a member of the workspace is, by its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,7 @@ fn refusal(from: Role, to: Role, name: &str) -> Option<&'static str> {
         (Role::Xtask, _) => Some("xtask depends on nothing that it checks"),
         (Role::Proving, _) => Some("what judges the others knows none of them"),
         (Role::Core, Role::Adapter) => Some("the core knows no adapter"),
-        (Role::Adapter, Role::Adapter) if name != SHARED_BY_ADAPTERS => {
+        (Role::Adapter, Role::Adapter) if !SHARED_BY_ADAPTERS.contains(&name) => {
             Some("an adapter knows no other adapter")
         }
         (Role::Testkit, other) if other != Role::Core => Some("the testkit knows only the core"),
@@ -204,6 +204,8 @@ mod tests {
         Fixture::new()
             .member("flow-core", "flow-core")
             .member("flow-local", "flow-adapters/local")
+            .member("flow-linux", "flow-adapters/linux")
+            .member("flow-nginx", "flow-adapters/nginx")
             .member("flow-scf", "flow-adapters/scf")
             .member("flow-tencent", "flow-adapters/tencent")
             .member("flow-testkit", "flow-testkit")
@@ -220,6 +222,7 @@ mod tests {
             .needs("flow-local", "flow-core")
             .needs("flow-local", "hyper-util")
             .needs("hyper-util", "hyper")
+            .needs("flow-nginx", "flow-linux")
             .needs("flow-scf", "flow-tencent")
             .needs("flow-testkit", "flow-core")
             .needs("flow-examples", "flow-local")
@@ -266,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn adapters_share_the_support_crate_and_nothing_else() {
+    fn adapters_share_the_support_crates_and_nothing_else() {
         let found = problems(sound().needs("flow-scf", "flow-local"));
         assert_eq!(
             found,

@@ -1,0 +1,123 @@
+//! Files of this machine that survive a crash whole.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use flow_core::{ErrorKind, StepError};
+
+/// Runs file work where it may block.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StepError::in_doubt("the work on files ended early").because(error)),
+    }
+}
+
+/// The error for what the system refused before anything was changed.
+pub(crate) fn refused(message: &'static str, path: &Path, error: io::Error) -> StepError {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+        io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::AlreadyExists
+        | io::ErrorKind::DirectoryNotEmpty => ErrorKind::Conflict,
+        io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => ErrorKind::Invalid,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Unavailable,
+        _ => ErrorKind::Unknown,
+    };
+    StepError::new(kind, message).fact("path", path.display()).because(error)
+}
+
+/// Reads a file; none where there is none.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StepError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(refused("the file cannot be read", path, error)),
+    }
+}
+
+/// Replaces a file: written beside, fsynced, renamed over it, its directory fsynced. It keeps its mode and its owner; a new one has `mode`.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), StepError> {
+    let beside = path.with_file_name(format!(".{}.new", name(path)));
+    let written = write_new(&beside, content, mode)
+        .and_then(|file| match fs::metadata(path) {
+            Ok(old) => {
+                let own = file.metadata()?;
+                if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
+                    std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
+                }
+                file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))
+            }
+            Err(_) => Ok(()),
+        })
+        .and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&beside);
+        return Err(refused("the file cannot be written", path, error));
+    }
+    sync_parent(path)
+}
+
+/// Makes a directory and its parents. The mode is what is asked for, whatever the process's mask.
+pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), StepError> {
+    let unusable = |error| refused("the directory cannot be made", path, error);
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_directory(parent, mode)?;
+    }
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(unusable)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    sync_parent(path)
+}
+
+/// Makes what was done in the directory of `path` outlive a loss of power.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StepError> {
+    sync(path.parent().unwrap_or(Path::new("/")))
+}
+
+pub(crate) fn sync(directory: &Path) -> Result<(), StepError> {
+    let lasting = |error| refused("the directory cannot be made durable", directory, error).after_effect();
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(lasting)
+}
+
+/// Takes the lock at `path`; it is held as long as the file is open.
+pub(crate) fn lock(path: &Path) -> Result<File, StepError> {
+    let unusable = |error| refused("the lock cannot be taken", path, error);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(StepError::new(ErrorKind::Unavailable, "somebody else changes the routing")
+                .fact("lock", path.display()))
+        }
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

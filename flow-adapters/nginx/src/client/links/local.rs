@@ -1,0 +1,236 @@
+//! Links of this machine: a few system calls each, and no process.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use flow_core::{ErrorKind, StepError};
+
+use super::{Standing, resolved};
+use crate::client::files::{self, off_thread, refused};
+use crate::config::socket_name;
+use crate::history::History;
+
+/// nginx's workers must reach what is behind the links.
+const DIRECTORY_MODE: u32 = 0o755;
+const FILE_MODE: u32 = 0o644;
+
+pub(super) async fn run<T: Send + 'static>(
+    directory: &Path,
+    work: impl FnOnce(&Path) -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    let directory = directory.to_owned();
+    off_thread(move || work(&directory)).await
+}
+
+pub(super) fn lock(directory: &Path) -> Result<File, StepError> {
+    files::make_directory(directory, DIRECTORY_MODE)?;
+    let found =
+        fs::metadata(directory).map_err(|error| refused("the directory cannot be used", directory, error))?;
+    if found.mode() & 0o002 != 0 {
+        let error = StepError::new(ErrorKind::Denied, "anybody may write in the directory of the links");
+        return Err(error.fact("path", directory.display()));
+    }
+    files::lock(&directory.join(".lock"))
+}
+
+pub(super) fn live(directory: &Path) -> Result<Option<String>, StepError> {
+    let live = directory.join("live");
+    match fs::read_link(&live) {
+        Ok(target) => {
+            let target = resolved(directory, &target);
+            let id =
+                target.strip_prefix(directory.join("tables")).ok().and_then(Path::to_str).map(str::to_owned);
+            id.map(Some).ok_or_else(|| {
+                let error = StepError::new(ErrorKind::Conflict, "the link leads out of its tables");
+                error.fact("path", live.display()).fact("target", target.display())
+            })
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Err(StepError::new(ErrorKind::Conflict, "what stands there is no link")
+                .fact("path", live.display()))
+        }
+        Err(error) => Err(refused("the link cannot be read", &live, error)),
+    }
+}
+
+pub(super) fn table(directory: &Path, id: &str, places: u8) -> Result<Option<Standing>, StepError> {
+    let table = directory.join("tables").join(id);
+    let Some(text) = files::read(&table.join("routing.json"))? else { return Ok(None) };
+    let mut targets = Vec::with_capacity(usize::from(places));
+    for place in 0..places {
+        let path = table.join(socket_name(place));
+        targets.push(match fs::read_link(&path) {
+            Ok(target) => Some(resolved(&table, &target)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => None,
+            Err(error) => return Err(refused("the link cannot be read", &path, error)),
+        });
+    }
+    Ok(Some(Standing { text, targets }))
+}
+
+pub(super) fn lay(
+    directory: &Path,
+    id: &str,
+    text: &str,
+    targets: &[Option<PathBuf>],
+) -> Result<(), StepError> {
+    let table = directory.join("tables").join(id);
+    let fresh = !table.exists();
+    let laid = lay_in(&table, text, targets);
+    if laid.is_err() && fresh {
+        let _ = fs::remove_dir_all(&table);
+    }
+    laid
+}
+
+fn lay_in(table: &Path, text: &str, targets: &[Option<PathBuf>]) -> Result<(), StepError> {
+    files::make_directory(table, DIRECTORY_MODE)?;
+    for (place, target) in (0_u8..).zip(targets) {
+        let Some(target) = target else { continue };
+        let path = table.join(socket_name(place));
+        let unusable = |error| refused("the link cannot be made", &path, error);
+        match symlink(target, &path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if fs::read_link(&path).map_err(unusable)? != *target {
+                    return Err(unusable(error));
+                }
+            }
+            made => made.map_err(unusable)?,
+        }
+    }
+    files::replace(&table.join("routing.json"), text.as_bytes(), FILE_MODE)
+}
+
+/// The switch itself. What it leads to is on the disk already; that it leads there is made so by [`remember`].
+pub(super) fn switch(directory: &Path, id: &str) -> Result<(), StepError> {
+    let (live, beside) = (directory.join("live"), directory.join(".live.new"));
+    let unusable = |error| refused("the link cannot be switched", &live, error);
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
+        _ => {}
+    }
+    symlink(Path::new("tables").join(id), &beside).map_err(unusable)?;
+    fs::rename(&beside, &live).map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        unusable(error)
+    })
+}
+
+pub(super) fn clear(directory: &Path, kept: &[String]) -> Result<(), StepError> {
+    let tables = directory.join("tables");
+    let unusable = |error| refused("old tables cannot be removed", &tables, error).after_effect();
+    for entry in fs::read_dir(&tables).map_err(unusable)? {
+        let entry = entry.map_err(unusable)?;
+        if !kept.iter().any(|id| entry.file_name() == id.as_str()) {
+            fs::remove_dir_all(entry.path()).map_err(unusable)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn history(directory: &Path) -> Result<History, StepError> {
+    // What a loss of power cut off says nothing: what is behind it was on the disk before, and no request is under way any more.
+    let noted = files::read(&directory.join("noted.json"))?.and_then(|text| History::read(&text).ok());
+    if let Some(noted) = noted {
+        return Ok(noted);
+    }
+    let text = files::read(&directory.join("history.json"))?;
+    text.map_or_else(|| Ok(History::default()), |text| History::read(&text))
+}
+
+pub(super) fn note(directory: &Path, text: &[u8]) -> Result<(), StepError> {
+    let (path, beside) = (directory.join("noted.json"), directory.join(".noted.json.new"));
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
+    written.map_err(|error| refused("the file cannot be written", &path, error))
+}
+
+pub(super) fn remember(directory: &Path, text: &[u8]) -> Result<(), StepError> {
+    files::replace(&directory.join("history.json"), text, FILE_MODE)?;
+    let noted = directory.join("noted.json");
+    match fs::remove_file(&noted) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(refused("the file cannot be removed", &noted, error).after_effect())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn lay_two(directory: &Path) -> [&'static str; 2] {
+        let ids = ["aaaaaaaaaaaa", "bbbbbbbbbbbb"];
+        for id in ids {
+            let targets: Vec<_> =
+                (0..100).map(|place| Some(format!("/run/{id}/{place}.sock").into())).collect();
+            lay(directory, id, id, &targets).unwrap();
+        }
+        ids
+    }
+
+    #[test]
+    fn a_switch_takes_less_than_a_millisecond() {
+        let directory = tempfile::tempdir().unwrap();
+        let ids = lay_two(directory.path());
+        let mut taken: Vec<_> = (0..200)
+            .map(|number| {
+                let begun = Instant::now();
+                switch(directory.path(), ids[number % 2]).unwrap();
+                begun.elapsed()
+            })
+            .collect();
+        taken.sort_unstable();
+        let median = taken[taken.len() / 2];
+        println!("median {median:?}, max {:?}", taken.last().unwrap());
+        assert!(median.as_micros() < 1_000, "{median:?}");
+    }
+
+    #[test]
+    fn at_no_moment_is_there_no_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let ids = lay_two(directory.path());
+        switch(directory.path(), ids[0]).unwrap();
+        let seen = std::thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                let mut seen = [0, 0];
+                while seen.iter().any(|count| *count < 100) {
+                    let target = fs::read_link(directory.path().join("live/42.sock")).expect("a link");
+                    let found = ids.iter().position(|id| target.starts_with(Path::new("/run").join(id)));
+                    seen[found.expect("one of the two")] += 1;
+                }
+                seen
+            });
+            for number in 0.. {
+                switch(directory.path(), ids[number % 2]).unwrap();
+                if looking.is_finished() {
+                    break;
+                }
+            }
+            looking.join().unwrap()
+        });
+        assert!(seen.iter().all(|count| *count >= 100));
+    }
+
+    #[test]
+    fn laying_again_finishes_what_was_begun_and_refuses_what_leads_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let targets = [Some("/run/a.sock".into()), None, Some("/run/b.sock".into())];
+        let table_of = |id: &str| table(directory.path(), id, 3).unwrap();
+        let begun = directory.path().join("tables/begun");
+        fs::create_dir_all(&begun).unwrap();
+        symlink("/run/a.sock", begun.join("00.sock")).unwrap();
+        assert_eq!(table_of("begun"), None, "it has no record yet");
+        lay(directory.path(), "begun", "text", &targets).unwrap();
+        let standing = Standing { text: b"text".to_vec(), targets: targets.to_vec() };
+        assert_eq!(table_of("begun"), Some(standing));
+        symlink("/elsewhere", begun.join("01.sock")).unwrap();
+        let other = [None, Some("/run/b.sock".into()), None];
+        assert_eq!(lay(directory.path(), "begun", "text", &other).unwrap_err().kind(), ErrorKind::Conflict);
+    }
+}

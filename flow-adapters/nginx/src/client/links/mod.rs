@@ -1,0 +1,156 @@
+//! The links of one service.
+//!
+//! ```text
+//! DIRECTORY/live                    a link to `tables/ID`: the one thing that a switch changes, by one rename
+//! DIRECTORY/tables/ID/00.sock ..    a link for each place to the socket of a version
+//! DIRECTORY/tables/ID/routing.json  which version is which; ID is the digest of this file
+//! DIRECTORY/history.json            when which place led where, and where traffic went before
+//! DIRECTORY/noted.json              the same, while a switch is under way
+//! ```
+//!
+//! nginx connects to `DIRECTORY/live/00.sock`. All places move at once, and no crash can leave some of them behind.
+
+mod local;
+mod remote;
+
+use std::fs::File;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use flow_core::port::Host;
+use flow_core::{Permit, StepError};
+
+use crate::history::History;
+pub(crate) use local::history;
+use remote::Remote;
+
+/// The directory of a service's links, on this machine or on another.
+#[derive(Debug, Clone)]
+pub(crate) enum Links {
+    Local(PathBuf),
+    Remote(Remote),
+}
+
+/// A table as it stands: its text, and where its places lead.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) text: Vec<u8>,
+    pub(crate) targets: Vec<Option<PathBuf>>,
+}
+
+impl Links {
+    pub(crate) fn remote(directory: &Path, host: Arc<dyn Host>, root: &Path) -> Self {
+        Self::Remote(Remote::new(directory, host, root))
+    }
+
+    /// Keeps other routers of this machine away until it is dropped. On another machine only the run's lease does.
+    pub(crate) async fn lock(&self) -> Result<Option<File>, StepError> {
+        match self {
+            Self::Local(directory) => local::run(directory, local::lock).await.map(Some),
+            Self::Remote(_) => Ok(None),
+        }
+    }
+
+    /// The id of the table in force; none where there never was one.
+    pub(crate) async fn live(&self) -> Result<Option<String>, StepError> {
+        match self {
+            Self::Local(directory) => local::run(directory, local::live).await,
+            Self::Remote(remote) => remote.live().await,
+        }
+    }
+
+    /// What stands at `id`; none where nothing does.
+    pub(crate) async fn table(&self, id: &str, places: u8) -> Result<Option<Standing>, StepError> {
+        match self {
+            Self::Local(directory) => {
+                let id = id.to_owned();
+                local::run(directory, move |directory| local::table(directory, &id, places)).await
+            }
+            Self::Remote(remote) => remote.table(id, places).await,
+        }
+    }
+
+    /// Lays a table that is not in force. Repeating it finishes it.
+    pub(crate) async fn lay(
+        &self,
+        permit: &Permit,
+        id: &str,
+        text: &str,
+        targets: &[Option<PathBuf>],
+    ) -> Result<(), StepError> {
+        match self {
+            Self::Local(directory) => {
+                let (id, text, targets) = (id.to_owned(), text.to_owned(), targets.to_vec());
+                local::run(directory, move |directory| local::lay(directory, &id, &text, &targets)).await
+            }
+            Self::Remote(remote) => remote.lay(permit, id, text, targets).await,
+        }
+    }
+
+    /// Puts a table in force: one rename.
+    pub(crate) async fn switch(&self, permit: &Permit, id: &str) -> Result<(), StepError> {
+        match self {
+            Self::Local(directory) => {
+                let id = id.to_owned();
+                local::run(directory, move |directory| local::switch(directory, &id)).await
+            }
+            Self::Remote(remote) => remote.switch(permit, id).await,
+        }
+    }
+
+    /// Removes all tables but `kept`.
+    pub(crate) async fn clear(&self, permit: &Permit, kept: &[String]) -> Result<(), StepError> {
+        match self {
+            Self::Local(directory) => {
+                let kept = kept.to_vec();
+                local::run(directory, move |directory| local::clear(directory, &kept)).await
+            }
+            Self::Remote(remote) => remote.clear(permit, kept).await,
+        }
+    }
+
+    /// What is remembered; nothing where nothing ever was.
+    pub(crate) async fn history(&self) -> Result<History, StepError> {
+        match self {
+            Self::Local(directory) => local::run(directory, history).await,
+            Self::Remote(remote) => remote.history().await,
+        }
+    }
+
+    /// Remembers what is written before a switch: nothing waits for the disk.
+    pub(crate) async fn note(&self, permit: &Permit, history: &History) -> Result<(), StepError> {
+        match self {
+            Self::Local(directory) => {
+                let text = history.written()?;
+                local::run(directory, move |directory| local::note(directory, &text)).await
+            }
+            Self::Remote(remote) => remote.remember(permit, history).await,
+        }
+    }
+
+    /// Remembers what is written behind a switch, and makes both outlive a loss of power.
+    pub(crate) async fn remember(&self, permit: &Permit, history: &History) -> Result<(), StepError> {
+        match self {
+            Self::Local(directory) => {
+                let text = history.written()?;
+                local::run(directory, move |directory| local::remember(directory, &text)).await
+            }
+            Self::Remote(remote) => remote.remember(permit, history).await,
+        }
+    }
+}
+
+/// Where a link in `directory` leads, by its text alone.
+fn resolved(directory: &Path, target: &Path) -> PathBuf {
+    let mut path = if target.is_absolute() { PathBuf::from("/") } else { directory.to_owned() };
+    for part in target.components() {
+        match part {
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::Normal(name) => path.push(name),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    path
+}
