@@ -13,6 +13,8 @@ use crate::{Outside, patience};
 
 /// How long a program may take to end when it is asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
+/// How many characters an error repeats of what a program printed last.
+const LAST: usize = 4_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A program in the foreground, ended with everything that it started when this is dropped: SIGTERM, and SIGKILL for what
@@ -58,7 +60,7 @@ impl Running {
     /// Waits until `look` finds something, as long as the program runs.
     ///
     /// # Errors
-    /// `look`'s own, and where the program ended or time ran out: with what it printed.
+    /// `look`'s own, and where the program ended or time ran out: with what it printed last.
     pub async fn until<T, F>(&self, what: &str, mut look: impl FnMut() -> F) -> Outside<T>
     where
         F: Future<Output = Outside<Option<T>>>,
@@ -73,7 +75,11 @@ impl Running {
             }
         });
         match awaited.await {
-            Err(error) => Err(format!("{error}: {}", self.printed()?).into()),
+            Err(error) => {
+                let printed = self.printed()?;
+                let last = printed.char_indices().rev().nth(LAST).map_or(0, |(from, _)| from);
+                Err(format!("{error}: {}", printed.get(last..).unwrap_or_default()).into())
+            }
             found => found,
         }
     }

@@ -25,7 +25,12 @@ impl Caddy {
     pub async fn start(directory: &Directory, apps: &Value, address: &Address) -> Outside<Self> {
         let [conf, log, admin] =
             ["caddy.json", "caddy.log", "caddy.sock"].map(|file| directory.path().join(file));
-        let admin = json!({ "listen": format!("unix/{}", admin.display()), "config": { "persist": false } });
+        let admin = json!({
+            "listen": format!("unix/{}", admin.display()),
+            // Whom our own requests name as host.
+            "origins": ["localhost"],
+            "config": { "persist": false },
+        });
         fs::write(&conf, serde_json::to_vec(&json!({ "admin": admin, "apps": apps }))?)?;
         let mut command = Command::new(program::find("caddy")?);
         command.args(["run", "--config"]).arg(&conf);
