@@ -99,11 +99,13 @@ async fn a_process_that_waits_to_be_reaped_has_ended() {
         let mut child = Waiting::start();
         let id = child.id(&machine).await;
         drop(child.0.stdin.take());
+        let begun = std::time::Instant::now();
         let ended = loop {
             let found = machine.process(id.pid).await.unwrap().unwrap();
             if found.state == ProcessState::Ended {
                 break found;
             }
+            assert!(begun.elapsed().as_secs() < 20, "{way}: {found:?}");
         };
         assert_eq!(ended.id, id, "{way}");
         assert_eq!(machine.signal(&permit(), id, Signal::Kill).await.unwrap(), Signalled::Gone, "{way}");

@@ -147,3 +147,41 @@ impl SocketConfig {
 pub(crate) fn socket_name(place: u8) -> String {
     format!("{place:02}.sock")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::syntax::statements;
+
+    fn names(text: &str) -> Vec<String> {
+        statements(text).into_iter().map(|one| one.words[0].value.clone()).collect()
+    }
+
+    proptest! {
+        /// Whatever a hostile value is made of: what is written has our directives, and no other.
+        #[test]
+        fn no_value_becomes_a_directive(
+            service in "[ -~]{1,8}", directory in "[ -~\\n]{1,16}", header in "[ -~]{1,8}", log in "[ -~]{1,12}",
+        ) {
+            let Ok(service) = Name::new(service) else { return Ok(()) };
+            let config = SocketConfig {
+                stickiness: Stickiness::Header(header),
+                keep_alive: Some(KeepAlive::default()),
+                ..SocketConfig::link(service, format!("/{directory}"), format!("/{log}"))
+            };
+            let (Ok(block), Ok(location)) = (config.block(), config.location()) else { return Ok(()) };
+            let expected = [
+                "map", "", "default", "upstream", "zone", "hash", "server", "keepalive", "keepalive_time",
+                "keepalive_timeout", "log_format",
+            ];
+            prop_assert_eq!(names(&block), expected);
+            let expected = [
+                "proxy_pass", "proxy_http_version", "proxy_set_header", "proxy_set_header", "proxy_set_header",
+                "proxy_set_header", "proxy_connect_timeout", "proxy_read_timeout", "access_log", "proxy_next_upstream",
+            ];
+            prop_assert_eq!(names(&location), expected);
+        }
+    }
+}

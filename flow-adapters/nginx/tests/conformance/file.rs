@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Instant;
@@ -63,7 +64,9 @@ async fn a_configuration_that_nginx_rejects_is_refused_before_anything_is_writte
         ("server {", "unexpected end of file"),
     ] {
         let before = change_conf(&world, |text| last(&text, with))?;
+        let file = fs::metadata(&world.config.file)?.ino();
         refused(&world, &new, ErrorKind::Failed, says).await?;
+        assert_eq!(fs::metadata(&world.config.file)?.ino(), file, "it was written: {says}");
         fs::write(&world.config.conf, before)?;
     }
     world.route(3, &all_to(&NEW, &new)).await?;
@@ -178,6 +181,22 @@ async fn what_a_dead_controller_left_is_finished() -> Outside<()> {
     next.route(&nth(4), &WEB, &to_new).await?;
     assert_eq!((next.routing(&WEB).await?, names(&world.config.state_dir)?.len()), (to_new, 3));
     assert_eq!(world.ground.ask("/").await?.map(|(version, _)| version), Some(NEW));
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_a_route_returns_no_old_worker_takes_connections() -> Outside<()> {
+    let (world, old, new) = serving_old().await?;
+    for number in 0..4 {
+        let before = world.nginx.workers();
+        let to = if number % 2 == 0 { all_to(&NEW, &new) } else { all_to(&OLD, &old) };
+        world.route(2 + number, &to).await?;
+        for worker in before {
+            let title = fs::read(format!("/proc/{}/cmdline", worker.pid)).unwrap_or_default();
+            let title = String::from_utf8_lossy(&title).trim_end_matches('\0').to_owned();
+            assert!(title.is_empty() || title.ends_with("shutting down"), "{worker:?}: {title}");
+        }
+    }
     Ok(())
 }
 

@@ -197,14 +197,17 @@ mod tests {
         let ids = lay_two(directory.path());
         switch(directory.path(), ids[0]).unwrap();
         let seen = std::thread::scope(|scope| {
+            // Counted are changes from one to the other: only they show that both were at work at the same time.
             let looking = scope.spawn(|| {
-                let mut seen = [0, 0];
-                while seen.iter().any(|count| *count < 100) {
+                let (mut changes, mut last) = (0, 0);
+                while changes < 1_000 {
                     let target = fs::read_link(directory.path().join("live/42.sock")).expect("a link");
                     let found = ids.iter().position(|id| target.starts_with(Path::new("/run").join(id)));
-                    seen[found.expect("one of the two")] += 1;
+                    let found = found.expect("one of the two");
+                    changes += usize::from(found != last);
+                    last = found;
                 }
-                seen
+                changes
             });
             for number in 0.. {
                 switch(directory.path(), ids[number % 2]).unwrap();
@@ -214,7 +217,7 @@ mod tests {
             }
             looking.join().unwrap()
         });
-        assert!(seen.iter().all(|count| *count >= 100));
+        assert_eq!(seen, 1_000);
     }
 
     #[test]
