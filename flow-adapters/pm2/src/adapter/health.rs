@@ -9,6 +9,7 @@ use super::outside::Member;
 use super::probe;
 use super::processes::Pm2Processes;
 use super::record::{Record, app_name};
+use crate::client::CallError;
 use crate::config::Mode;
 
 impl Pm2Processes {
@@ -76,7 +77,7 @@ impl Pm2Processes {
         if found.app.is_none() {
             return Ok(false);
         }
-        self.home.listen().await?;
+        self.home.listen().await.map_err(CallError::of_a_look)?;
         let name = app_name(&spec.service, &spec.instance);
         let heard = self.home.bus().follow(&name, found.restarts()).ready == Some(found.restarts());
         if heard {

@@ -89,7 +89,7 @@ impl Pm2Processes {
             Err(error) => return Err(error.into()),
         };
         // PM2 refuses no name, so somebody without our lock may have taken it meanwhile: the later one goes.
-        let same = self.home.apps().await.map_err(StepError::from).map_err(StepError::after_effect)?;
+        let same = self.home.apps().await.map_err(StepError::after_effect)?;
         if same.iter().any(|other| other.name == app.name && other.id != id) {
             self.home
                 .delete(id, self.config.gone)

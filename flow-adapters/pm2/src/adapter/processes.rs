@@ -9,7 +9,7 @@ use flow_linux::Machine;
 use super::found::Found;
 use super::outside::{Outside, Place};
 use super::record::{self, app_name};
-use crate::client::{App, Home};
+use crate::client::{App, CallError, Home};
 use crate::config::Pm2Config;
 use crate::file::Lock;
 
@@ -85,7 +85,7 @@ impl Pm2Processes {
     /// [`ErrorKind::Conflict`] for a version other than 5, 6 and 7, [`ErrorKind::TimedOut`] where it does not answer. The cause is an
     /// [`Absence`](crate::Absence) or a [`CallError`](crate::CallError).
     pub async fn version(&self) -> Result<String, StepError> {
-        Ok(self.home.version().await?)
+        self.home.version().await.map_err(CallError::of_a_look)
     }
 
     /// Everything that PM2 lists, in its order, without environments: what `pm2 jlist` is asked for.

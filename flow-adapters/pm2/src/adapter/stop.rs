@@ -40,9 +40,26 @@ impl Pm2Processes {
             let moved = self.move_on(permit, &found, &mut ending, waited >= grace).await;
             moved.map_err(StepError::after_effect)?;
             self.pause(cancel).await?;
-            found = self.look(service, instance).await.map_err(StepError::after_effect)?;
+            found =
+                self.look_again(service, instance, waited >= grace).await.map_err(StepError::after_effect)?;
         }
         self.forget(service, instance, socket.as_deref()).map_err(StepError::after_effect)
+    }
+
+    /// Looks at what is ending: while PM2 has it and it is not time to kill, at PM2's list alone.
+    async fn look_again(
+        &self,
+        service: &Name,
+        instance: &InstanceId,
+        kill: bool,
+    ) -> Result<Found, StepError> {
+        if !kill {
+            let found = self.look_in_list(service, instance).await?;
+            if found.app.is_some() {
+                return Ok(found);
+            }
+        }
+        self.look(service, instance).await
     }
 
     /// Does what is next to end what was found.

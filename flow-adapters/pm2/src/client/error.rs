@@ -91,6 +91,14 @@ impl CallError {
     }
 }
 
+impl CallError {
+    /// The error of a call that changes nothing, whether it arrived or not.
+    pub(crate) fn of_a_look(self) -> StepError {
+        let kind = if self == Self::Lost { ErrorKind::Unavailable } else { self.kind() };
+        StepError::new(kind, "PM2 could not be asked").because(self)
+    }
+}
+
 impl From<CallError> for StepError {
     fn from(error: CallError) -> Self {
         Self::new(error.kind(), "PM2 did not do what it was asked").because(error)

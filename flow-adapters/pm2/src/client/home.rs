@@ -49,8 +49,8 @@ impl Home {
         self.rpc.version().await
     }
 
-    /// All apps. Without a daemon there are none, and why is said; any other failure is an error.
-    pub(crate) async fn apps(&self) -> Result<Vec<App>, CallError> {
+    /// All apps; without a daemon there are none.
+    pub(crate) async fn apps(&self) -> Result<Vec<App>, StepError> {
         let mut listed = app::list(&self.rpc).await;
         if matches!(listed, Err(CallError::Lost)) {
             // The kept connection had ended unnoticed. Looking twice changes nothing.
@@ -58,25 +58,32 @@ impl Home {
         }
         match listed {
             Err(CallError::Absent(absence)) if absence.is_vacancy() => Ok(Vec::new()),
-            listed => listed,
+            listed => listed.map_err(CallError::of_a_look),
         }
     }
 
     /// Returns when there is a daemon that tells us everything from now on. One that is missing is started where the configuration
     /// says how; `lock` makes sure that nobody else does.
     pub(crate) async fn ready(&self, lock: PathBuf) -> Result<(), StepError> {
-        if let Err(error) = self.rpc.version().await {
-            let is_vacant = matches!(&error, CallError::Absent(absence) if absence.is_vacancy());
-            let Daemon::Start { pm2, path } = &self.daemon else { return Err(error.into()) };
-            if !is_vacant {
-                return Err(error.into());
-            }
+        let mut reached = self.reach().await;
+        if matches!(reached, Err(CallError::Lost)) {
+            reached = self.reach().await;
+        }
+        let is_vacant = matches!(&reached, Err(CallError::Absent(absence)) if absence.is_vacancy());
+        if let (true, Daemon::Start { pm2, path }) = (is_vacant, &self.daemon) {
             let _lock = Lock::take(&*self.clock, lock).await?;
-            if self.rpc.version().await.is_err() {
+            if self.reach().await.is_err() {
                 self.start(pm2, path).await?;
             }
+            reached = self.reach().await;
         }
-        Ok(self.bus.listen(&self.rpc).await?)
+        reached.map_err(CallError::of_a_look)
+    }
+
+    /// Makes sure that the daemon answers now, and listens to it.
+    async fn reach(&self) -> Result<(), CallError> {
+        self.rpc.call(&Call::Ping).await?;
+        self.listen().await
     }
 
     /// Listens where there is a daemon to listen to.
@@ -100,9 +107,7 @@ impl Home {
                 .fact("pm2", pm2.display())
                 .because(error)
         };
-        command::run(&*self.clock, ping).await.map_err(unstarted)?;
-        self.rpc.version().await?;
-        Ok(())
+        command::run(&*self.clock, ping).await.map(drop).map_err(unstarted)
     }
 
     /// Starts an app and gives its number and its process's id, if it has one.
@@ -131,7 +136,7 @@ impl Home {
     /// Writes the list as `pm2 save` does, but readable by this user alone and whole at every moment. The list before it is kept
     /// beside it, as PM2 does.
     pub(crate) async fn save(&self) -> Result<usize, StepError> {
-        let dump: Vec<Value> = app::list(&self.rpc).await?.into_iter().filter_map(App::into_dump).collect();
+        let dump: Vec<Value> = self.apps().await?.into_iter().filter_map(App::into_dump).collect();
         if dump.is_empty() {
             return Err(StepError::new(
                 ErrorKind::Failed,

@@ -36,6 +36,10 @@ async fn a_daemon_that_was_never_started_is_told_apart_from_one_that_was_killed(
     world.pm2.revive().await?;
     assert!(world.manager.version().await?.starts_with("7."));
     world.pm2.kill_daemon().await?;
+    // The last of its threads closes its sockets.
+    let socket = world.pm2.home().join("rpc.sock");
+    let closed = async || Ok(std::os::unix::net::UnixStream::connect(&socket).is_err().then_some(()));
+    until("its sockets are closed", closed).await?;
     let refused = world.launch(&spec).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
     assert!(matches!(cause(&refused), CallError::Absent(Absence::Stale(_))), "{refused:?}");
@@ -131,7 +135,7 @@ async fn a_socket_of_another_user_is_forbidden_and_not_absent() -> Outside<()> {
         String::from_utf8_lossy(&other.output()?.stdout).into_owned()
     } else {
         for socket in ["rpc.sock", "pub.sock"] {
-            fs::set_permissions(world.pm2.home().join(socket), fs::Permissions::from_mode(0))?;
+            fs::set_permissions(world.pm2.home().join(socket), fs::Permissions::from_mode(0o000))?;
         }
         asked(world.pm2.home()).await?
     };

@@ -22,7 +22,7 @@ async fn what_a_killed_daemon_leaves_serves_on_and_is_replaced_under_the_next_da
         world.pm2.kill_daemon().await?;
 
         // Without a daemon it is still an instance, and a healthy one.
-        assert_eq!(world.manager.instances(&WEB).await?, [orphan.clone()]);
+        assert_eq!(world.manager.instances(&WEB).await?, std::slice::from_ref(&orphan));
         assert_eq!(world.manager.launched(&WEB, &named("1")).await?, old);
         assert_eq!(world.health("1").await?, Health::Healthy);
 
