@@ -11,6 +11,8 @@ usage: cargo xtask COMMAND
          --long         the long tier of every test (FLOW_LONG=1)
          --long=NAME    the long tier of the tests whose name contains NAME, and nothing else
          --keep-going   runs the steps after a failing one too
+  install [--long]
+         only what the suite installs before it runs: Debian and npm packages
   rules  only the dependency rule, the source scan and the table of crates
   table  writes the table of crates and their lines into ARCHITECTURE.md
   bench  runs the benches and writes their figures into benches/README.md
@@ -24,6 +26,8 @@ usage: cargo xtask COMMAND
 pub(crate) enum Command {
     /// Runs the suite.
     Test(TestOptions),
+    /// Installs what the suite of a tier needs, and runs nothing.
+    Install(Tier),
     /// Checks the rules alone.
     Rules,
     /// Rewrites the table of crates.
@@ -96,6 +100,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
     let command = arguments.next().ok_or(UsageError::NoCommand)?;
     match command.as_str() {
         "test" => parse_test(arguments).map(Command::Test),
+        "install" => parse_install(arguments).map(Command::Install),
         "rules" => no_more(arguments, "rules").map(|()| Command::Rules),
         "table" => no_more(arguments, "table").map(|()| Command::Table),
         "bench" => no_more(arguments, "bench").map(|()| Command::Bench),
@@ -117,6 +122,17 @@ fn parse_test(arguments: impl Iterator<Item = String>) -> Result<TestOptions, Us
         }
     }
     Ok(options)
+}
+
+fn parse_install(arguments: impl Iterator<Item = String>) -> Result<Tier, UsageError> {
+    let mut tier = Tier::Short;
+    for argument in arguments {
+        if argument != "--long" {
+            return Err(UsageError::UnknownArgument { command: "install", argument });
+        }
+        tier = Tier::Long;
+    }
+    Ok(tier)
 }
 
 fn parse_mutants(arguments: impl Iterator<Item = String>) -> Result<Option<String>, UsageError> {
@@ -158,6 +174,14 @@ mod tests {
         assert_eq!(of("test --long --keep-going"), Ok(Command::Test(whole)));
         let named = TestOptions { tier: Tier::LongOnly("kill".to_owned()), on_failure: OnFailure::Stop };
         assert_eq!(of("test --long=kill"), Ok(Command::Test(named)));
+    }
+
+    #[test]
+    fn what_a_tier_needs_can_be_installed_alone() {
+        assert_eq!(of("install"), Ok(Command::Install(Tier::Short)));
+        assert_eq!(of("install --long"), Ok(Command::Install(Tier::Long)));
+        let argument = "pm2".to_owned();
+        assert_eq!(of("install pm2"), Err(UsageError::UnknownArgument { command: "install", argument }));
     }
 
     #[test]

@@ -3,8 +3,11 @@
 
 mod args;
 mod bench;
+mod install;
 mod metadata;
 mod mutants;
+mod no_services;
+mod npm_packages;
 mod outside;
 mod rules;
 mod semver;
@@ -41,6 +44,7 @@ fn dispatch(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     let workspace = Workspace::of_this_checkout();
     match command {
         Command::Help => println!("{}", args::USAGE),
+        Command::Install(tier) => install::install(tier)?,
         Command::Table => table::update(&workspace)?,
         Command::Bench => bench::update(&workspace)?,
         Command::Mutants(only) => {

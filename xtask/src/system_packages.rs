@@ -1,16 +1,31 @@
 //! The Debian packages that the suite needs beside Rust and Git. The list is the only place to name one.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 use thiserror::Error;
 
+use crate::args::Tier;
+use crate::no_services::{NoServices, PolicyError};
+
 /// A package, the program that shows that it is installed, and what needs it.
 type SystemPackage = (&'static str, &'static str, &'static str);
 
-/// What the suite needs. Empty: every test so far is content with what cargo builds.
-const SYSTEM_PACKAGES: &[SystemPackage] = &[];
+/// What the suite needs.
+const SYSTEM_PACKAGES: &[SystemPackage] = &[
+    ("nginx", "nginx", "the nginx suites"),
+    ("haproxy", "haproxy", "the HAProxy suites"),
+    ("openssh-server", "sshd", "the SSH suites"),
+    ("nodejs", "node", "the applications behind the servers, and PM2"),
+    ("npm", "npm", "PM2"),
+];
+
+/// What only the long tier needs.
+const OF_THE_LONG_TIER: &[SystemPackage] = &[("caddy", "caddy", "the comparison with Caddy")];
+
+/// Where Debian keeps servers; the path of a plain user lacks it.
+const SYSTEM: &str = "/usr/sbin";
 
 /// Why a system package is missing.
 #[derive(Debug, Error)]
@@ -33,19 +48,28 @@ pub(crate) enum PackageError {
         /// What is missing, with what needs it.
         wanted: String,
     },
+    /// The packages' services would have started.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }
 
-/// Installs what is missing; `apt-get` is not touched when nothing is.
-pub(crate) fn ensure() -> Result<(), PackageError> {
-    let missing = missing(SYSTEM_PACKAGES, is_on_path);
+/// Installs what is missing for `tier`, and lets no service start; `apt-get` is not touched when nothing is missing.
+pub(crate) fn ensure(tier: &Tier) -> Result<(), PackageError> {
+    let missing = missing(&wanted(tier), is_on_path);
     if missing.is_empty() {
         return Ok(());
     }
     let wanted = describe(&missing);
     println!("installing {wanted}");
     let names = missing.iter().map(|(package, ..)| *package);
+    let _no_services = NoServices::forbid()?;
     apt_get("update", std::iter::empty(), &wanted)?;
     apt_get("install", names, &wanted)
+}
+
+fn wanted(tier: &Tier) -> Vec<SystemPackage> {
+    let long: &[SystemPackage] = if *tier == Tier::Short { &[] } else { OF_THE_LONG_TIER };
+    [SYSTEM_PACKAGES, long].concat()
 }
 
 fn missing(packages: &[SystemPackage], is_there: impl Fn(&str) -> bool) -> Vec<SystemPackage> {
@@ -59,7 +83,8 @@ fn describe(packages: &[SystemPackage]) -> String {
 
 fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+    let mut folders = std::env::split_paths(&path).chain([PathBuf::from(SYSTEM)]);
+    folders.any(|folder| folder.join(program).is_file())
 }
 
 fn apt_get(
@@ -88,6 +113,12 @@ mod tests {
     fn only_what_is_missing_is_asked_for() {
         let missing = missing(SOME, |program| program == "nginx");
         assert_eq!(describe(&missing), "`openssh-server` (for the ssh suite)");
+    }
+
+    #[test]
+    fn only_the_long_tier_asks_for_caddy() {
+        let asks = |tier| wanted(&tier).iter().any(|(package, ..)| *package == "caddy");
+        assert!(!asks(Tier::Short) && asks(Tier::Long) && asks(Tier::LongOnly("nginx".to_owned())));
     }
 
     #[test]

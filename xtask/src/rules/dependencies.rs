@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::finding::{Finding, Rule};
-use crate::metadata::{Metadata, Package};
+use crate::metadata::{Dependency, Metadata, Package};
 
 /// What flow-core may ask for by itself.
 const CORE_MAY_USE: &[&str] = &[
@@ -94,6 +94,7 @@ enum Role {
     Core,
     Adapter,
     Testkit,
+    Proving,
     Examples,
     Benches,
     Xtask,
@@ -106,6 +107,7 @@ impl Role {
             ["flow-core"] => Some(Self::Core),
             ["flow-adapters", _] => Some(Self::Adapter),
             ["flow-testkit"] => Some(Self::Testkit),
+            ["proving"] => Some(Self::Proving),
             ["examples", ..] => Some(Self::Examples),
             ["benches"] => Some(Self::Benches),
             ["xtask"] => Some(Self::Xtask),
@@ -134,7 +136,12 @@ fn check_members(package: &Package, role: Role, metadata: &Metadata) -> Vec<Find
     let named: BTreeSet<_> = package.dependencies.iter().map(|wanted| wanted.name.as_str()).collect();
     let members = metadata.members().filter(|(member, _)| named.contains(member.name.as_str()));
     let refused = members.filter_map(|(member, folder)| {
-        let why = refusal(role, Role::of(folder)?, &member.name)?;
+        let to = Role::of(folder)?;
+        let why = refusal(role, to, &member.name).or_else(|| {
+            let own = |wanted: &Dependency| wanted.name == member.name && !wanted.is_dev();
+            let deployed = to == Role::Proving && package.dependencies.iter().any(own);
+            deployed.then_some("only tests, examples and benches may start servers")
+        })?;
         Some(found(package, format!("depends on `{}`: {why}", member.name)))
     });
     refused.collect()
@@ -147,6 +154,7 @@ fn refusal(from: Role, to: Role, name: &str) -> Option<&'static str> {
         (_, Role::Examples) => Some("nothing depends on the examples"),
         (_, Role::Benches) => Some("nothing depends on the benches"),
         (Role::Xtask, _) => Some("xtask depends on nothing that it checks"),
+        (Role::Proving, _) => Some("what judges the others knows none of them"),
         (Role::Core, Role::Adapter) => Some("the core knows no adapter"),
         (Role::Adapter, Role::Adapter) if name != SHARED_BY_ADAPTERS => {
             Some("an adapter knows no other adapter")
@@ -199,6 +207,7 @@ mod tests {
             .member("flow-scf", "flow-adapters/scf")
             .member("flow-tencent", "flow-adapters/tencent")
             .member("flow-testkit", "flow-testkit")
+            .member("flow-proving", "proving")
             .member("flow-examples", "examples")
             .member("flow-benches", "benches")
             .member("xtask", "xtask")
@@ -215,6 +224,9 @@ mod tests {
             .needs("flow-testkit", "flow-core")
             .needs("flow-examples", "flow-local")
             .needs_for_tests("flow-benches", "flow-local")
+            .needs_for_tests("flow-benches", "flow-proving")
+            .needs_for_tests("flow-local", "flow-proving")
+            .needs("flow-proving", "tokio")
     }
 
     #[test]
@@ -269,6 +281,22 @@ mod tests {
             found,
             ["flow-testkit: depends on `flow-local`: the testkit knows only the core [Dependencies]"]
         );
+    }
+
+    #[test]
+    fn whoever_starts_servers_outside_its_tests_is_found() {
+        let found = problems(sound().needs("flow-local", "flow-proving"));
+        let expected = "flow-local: depends on `flow-proving`: only tests, examples and benches may start servers \
+                        [Dependencies]";
+        assert_eq!(found, [expected]);
+    }
+
+    #[test]
+    fn a_judge_that_knows_what_it_judges_is_found_even_in_its_tests() {
+        let found = problems(sound().needs_for_tests("flow-proving", "flow-core"));
+        let expected =
+            "flow-proving: depends on `flow-core`: what judges the others knows none of them [Dependencies]";
+        assert_eq!(found, [expected]);
     }
 
     #[test]

@@ -12,10 +12,10 @@ use thiserror::Error;
 use super::steps::{self, Action, Step};
 use super::tally::Tally;
 use crate::args::{OnFailure, TestOptions, Tier};
+use crate::install::{InstallError, install};
 use crate::outside::{self, TrialError};
 use crate::rules::{self, RulesError};
 use crate::semver::{self, BaselineError};
-use crate::system_packages::{self, PackageError};
 use crate::tools::{self, CARGO_DENY, CARGO_SEMVER_CHECKS, ToolError};
 use crate::workspace::Workspace;
 
@@ -54,7 +54,7 @@ enum StepFailure {
     #[error(transparent)]
     Tool(#[from] ToolError),
     #[error(transparent)]
-    Package(#[from] PackageError),
+    Install(#[from] InstallError),
     #[error(transparent)]
     Trial(#[from] TrialError),
     #[error(transparent)]
@@ -72,8 +72,8 @@ pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Summary {
     };
     let mut summary = Summary::default();
     let started = Instant::now();
-    if let Err(failure) = system_packages::ensure() {
-        summary.add("system packages", started.elapsed(), &Err(failure.into()));
+    if let Err(failure) = install(&options.tier) {
+        summary.add("installation", started.elapsed(), &Err(failure.into()));
         return summary;
     }
     run_steps(steps, options.on_failure, summary, |step| run_step(step, workspace, &options.tier))
