@@ -14,10 +14,10 @@
 //! ```toml
 //! [dependencies]
 //! async-trait = "0.1"
-//! flow-core = "0.1"
+//! flow-core = "0.2"
 //!
 //! [dev-dependencies]
-//! flow-testkit = "0.1"
+//! flow-testkit = "0.2"
 //! tempfile = "3"
 //! tokio = { version = "1", features = ["macros", "rt"] }
 //! ```

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -205,6 +206,21 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// Any kind; the old file then stands whole.
     async fn write(&self, permit: &Permit, path: &HostPath, content: &[u8]) -> Result<(), StepError>;
+
+    /// Copies the file `from` of the calling machine, of any size, in place of a file or a link. It arrives beside `to`, is
+    /// compared by its digest with what `from` held, and is then fsynced and renamed over `to`, its directory fsynced. Parents
+    /// are made. A reader sees the old content or the new one whole. Whether it may be executed is as with `from`; all else
+    /// of its mode as with [`write`](Host::write).
+    ///
+    /// A call that is cut off leaves beside `to` what has arrived, and another one goes on from there, under the same permit or
+    /// another: with as much of it as it has compared with `from`, and no byte more. Cancel ends it, with the old file standing.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) without `from`, [`Invalid`](crate::ErrorKind::Invalid) where it is no file,
+    /// [`Conflict`](crate::ErrorKind::Conflict) where something else arrived than it held, as when it is written to meanwhile,
+    /// [`Cancelled`](crate::ErrorKind::Cancelled), and any other kind. The old file then stands whole; after a rejection
+    /// nothing stands beside it.
+    async fn copy(&self, permit: &Permit, from: &Path, to: &HostPath) -> Result<(), StepError>;
 
     /// Removes a file or a link; one that is not there is done.
     ///

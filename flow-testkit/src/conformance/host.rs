@@ -4,10 +4,12 @@
 //! take real time here; what must end is waited for, so a slow machine makes a check slow and never wrong.
 
 pub mod commands;
+pub mod copies;
 pub mod files;
 pub mod links;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,14 +25,17 @@ pub use crate::fake::HostNode;
 ///
 /// ```
 /// use std::collections::BTreeMap;
+/// use std::path::{Path, PathBuf};
 ///
 /// use async_trait::async_trait;
 /// use flow_core::port::{Command, Host, HostPath};
 /// use flow_testkit::conformance::{Checked, Outside};
 /// use flow_testkit::conformance::host::{Behaviour, HostFixture, HostNode};
 /// use flow_testkit::fake::{FakeHost, Script};
+/// use flow_testkit::fault::{At, Fault};
+/// use flow_testkit::permit;
 ///
-/// struct InMemory(FakeHost);
+/// struct InMemory(FakeHost, tempfile::TempDir);
 ///
 /// #[async_trait]
 /// impl HostFixture for InMemory {
@@ -74,12 +79,22 @@ pub use crate::fake::HostNode;
 ///     async fn running(&self) -> Outside<usize> {
 ///         Ok(self.0.running())
 ///     }
+///     fn local(&self) -> &Path {
+///         self.1.path()
+///     }
+///     async fn break_off(&self, from: &Path, to: &HostPath) -> Checked {
+///         self.0.ledger().faults().inject(At::call("host.copy"), Fault::HalfDone);
+///         self.0.copy(&permit(), from, to).await.err().map(drop).ok_or("it went through".into())
+///     }
+///     async fn arrived(&self, _: &str) -> Outside<u64> {
+///         Ok(self.0.copied().try_into()?)
+///     }
 /// }
 ///
 /// async fn fresh() -> InMemory {
 ///     let host = FakeHost::new();
 ///     host.allow("LANG", "C");
-///     InMemory(host)
+///     InMemory(host, tempfile::tempdir().unwrap())
 /// }
 ///
 /// flow_testkit::host_conformance!(fresh);
@@ -117,6 +132,16 @@ macro_rules! host_conformance {
                 names_are_listed_in_order
                 files_do_not_disturb_each_other
                 reading_changes_nothing;
+            copies:
+                a_copied_file_stands_whole_with_its_parents_and_nothing_beside
+                copying_twice_is_copying_once
+                a_copy_may_be_executed_as_its_file_may
+                a_reader_never_sees_half_of_a_copy
+                a_copy_replaces_files_and_links_alone
+                what_cannot_be_copied_is_refused_and_changes_nothing
+                a_cancelled_copy_leaves_the_old_file
+                a_copy_that_was_cut_off_goes_on_where_it_was
+                what_an_earlier_copy_left_is_checked_before_it_is_used;
             links:
                 a_link_leads_to_its_target_and_reads_as_it_was_given
                 a_link_is_never_missing_while_it_is_swapped
@@ -154,6 +179,17 @@ pub trait HostFixture: Send + Sync {
     /// How many processes of the command that [hangs](Behaviour::Hangs) run now, counted without the host: in the process
     /// table.
     async fn running(&self) -> Outside<usize>;
+
+    /// An empty directory of the machine that the test runs on, for files to copy.
+    fn local(&self) -> &Path;
+
+    /// Copies a file, and breaks the copy off when at least a quarter of it has arrived and not all of it, as whatever befalls
+    /// this host would: a cancel, a connection that breaks, a process that dies.
+    async fn break_off(&self, from: &Path, to: &HostPath) -> Checked;
+
+    /// How many bytes of copies the host was sent so far, counted without it: on the wire, in the blocks of the file that stands at
+    /// `path`. Only what a copy that broke off adds to that is compared.
+    async fn arrived(&self, path: &str) -> Outside<u64>;
 }
 
 /// What a command of the suite does.

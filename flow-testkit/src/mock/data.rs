@@ -1,5 +1,7 @@
 //! The ports of hosts, databases and kept state.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use flow_core::port::{
     AppliedMigration, BackupProof, Command, CommandOutput, DataCheck, EvidenceStore, Host, HostPath,
@@ -18,6 +20,7 @@ mock! {
         async fn run(&self, permit: &Permit, command: &Command) -> Result<CommandOutput, StepError>;
         async fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>, StepError>;
         async fn write(&self, permit: &Permit, path: &HostPath, content: &[u8]) -> Result<(), StepError>;
+        async fn copy(&self, permit: &Permit, from: &Path, to: &HostPath) -> Result<(), StepError>;
         async fn remove(&self, permit: &Permit, path: &HostPath) -> Result<(), StepError>;
         async fn read_link(&self, path: &HostPath) -> Result<Option<String>, StepError>;
         async fn link(&self, permit: &Permit, path: &HostPath, target: &HostPath) -> Result<(), StepError>;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use flow_testkit::conformance::{Checked, Outside};
 use flow_testkit::fake::{FakeHost, Script};
 use flow_testkit::fault::{At, Fault};
 use flow_testkit::{permit, permit_under};
+use tempfile::TempDir;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Break {
@@ -40,6 +42,15 @@ enum Break {
     ListsBackwards,
     SweepsBesides,
     MakesWhatItReads,
+    CutsLargeCopies,
+    AppendsCopies,
+    DropsTheBit,
+    CopiesInPlace,
+    CopiesOverDirectories,
+    CopiesNothing,
+    CopiesWhatWasCancelled,
+    StartsAnew,
+    TrustsWhatIsLeft,
     AnswersLinksAsWritten,
     UnlinksFirst,
     LinksOverFiles,
@@ -55,12 +66,14 @@ struct Bench {
     breaks: Break,
     leaked: Arc<Mutex<usize>>,
     outside: Arc<Mutex<String>>,
+    local: Arc<TempDir>,
 }
 
 fn bench(breaks: Break) -> Bench {
     let host = FakeHost::new();
     host.allow("LANG", "C");
-    Bench { host, breaks, leaked: Arc::default(), outside: Arc::new(Mutex::new("secret".to_owned())) }
+    let (outside, local) = (Mutex::new("secret".to_owned()), tempfile::tempdir().unwrap());
+    Bench { host, breaks, leaked: Arc::default(), outside: Arc::new(outside), local: Arc::new(local) }
 }
 
 fn at(path: &str) -> HostPath {
@@ -199,6 +212,42 @@ impl Host for Bench {
         self.host.write(permit, path, content).await
     }
 
+    async fn copy(&self, permit: &Permit, from: &Path, to: &HostPath) -> Result<(), StepError> {
+        let stands = self.host.file(to);
+        let (above, name) = to.as_str().rsplit_once('/').unwrap_or(("", to.as_str()));
+        let part = at(format!("{above}/.{name}.part").trim_start_matches('/'));
+        let left = self.host.file(&part);
+        match self.breaks {
+            Break::CopiesInPlace => {
+                let content = std::fs::read(from).unwrap();
+                self.host.put(to, HostNode::File(content[..content.len() / 2].to_vec())).unwrap();
+                tokio::task::yield_now().await;
+            }
+            Break::CopiesOverDirectories => self.host.clear(to),
+            Break::CopiesWhatWasCancelled if permit.cancel().is_cancelled() => {
+                return self.host.copy(&permit_under("cancelled", Fence(1), 1), from, to).await;
+            }
+            Break::StartsAnew => self.host.clear(&part),
+            _ => {}
+        }
+        let copied = self.host.copy(permit, from, to).await;
+        if self.is(Break::CopiesNothing) && copied.is_err() {
+            return self.host.put(to, HostNode::File(Vec::new()));
+        }
+        copied?;
+        let content = self.host.file(to).unwrap();
+        let changed = match (self.breaks, left) {
+            (Break::CutsLargeCopies, _) => content[..content.len().min(8 << 20)].to_vec(),
+            (Break::AppendsCopies, _) => [stands.unwrap_or_default(), content].concat(),
+            (Break::TrustsWhatIsLeft, Some(left)) => {
+                [left.as_slice(), content.get(left.len()..).unwrap_or_default()].concat()
+            }
+            (Break::DropsTheBit, _) => content,
+            _ => return Ok(()),
+        };
+        self.host.put(to, HostNode::File(changed))
+    }
+
     async fn remove(&self, permit: &Permit, path: &HostPath) -> Result<(), StepError> {
         if self.is(Break::MindsMissing) && !self.host.tree().contains_key(path.as_str()) {
             return Err(StepError::new(ErrorKind::NotFound, "nothing stands there"));
@@ -281,6 +330,19 @@ impl HostFixture for Bench {
     async fn running(&self) -> Outside<usize> {
         Ok(self.host.running() + *self.leaked.lock().unwrap())
     }
+
+    fn local(&self) -> &Path {
+        self.local.path()
+    }
+
+    async fn break_off(&self, from: &Path, to: &HostPath) -> Checked {
+        self.host.ledger().faults().inject(At::call("host.copy"), Fault::HalfDone);
+        self.host.copy(&permit(), from, to).await.err().map(drop).ok_or("it went through".into())
+    }
+
+    async fn arrived(&self, _: &str) -> Outside<u64> {
+        Ok(self.host.copied().try_into()?)
+    }
 }
 
 mod fake {
@@ -325,6 +387,17 @@ mod broken {
         files::names_are_listed_in_order => async || bench(Break::ListsBackwards),
         files::files_do_not_disturb_each_other => async || bench(Break::SweepsBesides),
         files::reading_changes_nothing => async || bench(Break::MakesWhatItReads),
+        copies::a_copied_file_stands_whole_with_its_parents_and_nothing_beside =>
+            async || bench(Break::CutsLargeCopies),
+        copies::copying_twice_is_copying_once => async || bench(Break::AppendsCopies),
+        copies::a_copy_may_be_executed_as_its_file_may => async || bench(Break::DropsTheBit),
+        copies::a_reader_never_sees_half_of_a_copy => async || bench(Break::CopiesInPlace),
+        copies::a_copy_replaces_files_and_links_alone => async || bench(Break::CopiesOverDirectories),
+        copies::what_cannot_be_copied_is_refused_and_changes_nothing => async || bench(Break::CopiesNothing),
+        copies::a_cancelled_copy_leaves_the_old_file => async || bench(Break::CopiesWhatWasCancelled),
+        copies::a_copy_that_was_cut_off_goes_on_where_it_was => async || bench(Break::StartsAnew),
+        copies::what_an_earlier_copy_left_is_checked_before_it_is_used =>
+            async || bench(Break::TrustsWhatIsLeft),
         links::a_link_leads_to_its_target_and_reads_as_it_was_given =>
             async || bench(Break::AnswersLinksAsWritten),
         links::a_link_is_never_missing_while_it_is_swapped => async || bench(Break::UnlinksFirst),

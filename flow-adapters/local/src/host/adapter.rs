@@ -1,4 +1,6 @@
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::port::{Command, CommandOutput, Host, HostPath};
@@ -6,8 +8,13 @@ use flow_core::{CancelToken, Clock, ErrorKind, Permit, StepError};
 
 use super::client;
 use super::config::{self, HostConfig};
+use super::copy::copy;
 use super::root::Root;
-use crate::os::{Ended, Limits, Program, off_thread};
+use crate::os::{CancelOnDrop, Ended, Limits, Program, off_thread};
+
+/// How long a copy waits for another one to the same place: one that was given up ends within a moment.
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
 
 /// This machine, below one directory.
 ///
@@ -86,6 +93,23 @@ impl Host for LocalHost {
     async fn write(&self, permit: &Permit, path: &HostPath, content: &[u8]) -> Result<(), StepError> {
         let (beside, path, content) = (client::beside(permit, path), path.clone(), content.to_vec());
         self.on_root(move |root| client::write(root, &beside, &path, &content)).await
+    }
+
+    async fn copy(&self, permit: &Permit, from: &Path, to: &HostPath) -> Result<(), StepError> {
+        let token = permit.cancel().child();
+        let _abandoned = CancelOnDrop(token.clone());
+        let begun = self.clock.monotonic();
+        loop {
+            let (from, to, token) = (from.to_path_buf(), to.clone(), token.clone());
+            if self.on_root(move |root| copy(root, &from, &to, &token)).await?.is_some() {
+                return Ok(());
+            }
+            if self.clock.monotonic().saturating_sub(begun) >= PATIENCE {
+                break;
+            }
+            self.clock.sleep(POLL).await;
+        }
+        Err(StepError::new(ErrorKind::Unavailable, "somebody else copies to the same place").fact("path", to))
     }
 
     async fn remove(&self, _permit: &Permit, path: &HostPath) -> Result<(), StepError> {

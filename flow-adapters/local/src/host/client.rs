@@ -66,6 +66,11 @@ pub(super) fn write(root: &Root, beside: &str, path: &HostPath, content: &[u8]) 
             return Err(crate::os::refused("the file cannot be written", Path::new(path.as_str()), error));
         }
     };
+    observe(&place, &draft, path)
+}
+
+/// Makes the file that was renamed to its place outlive a loss of power, and sees that it stands there.
+pub(super) fn observe(place: &Place<'_>, draft: &Draft, path: &HostPath) -> Result<(), StepError> {
     let lasting = |error| refused("the file cannot be made durable", path, error).after_effect();
     place.sync().map_err(lasting)?;
     let found = statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW).map_err(lasting)?;

@@ -9,6 +9,7 @@
 mod adapter;
 mod client;
 mod config;
+mod copy;
 mod root;
 
 pub use adapter::LocalHost;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
@@ -16,6 +17,8 @@ use super::full;
 #[derive(Debug)]
 pub(crate) struct Draft(File);
 
+const OPEN: OFlags = OFlags::RDWR.union(OFlags::CREATE).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 impl Draft {
     /// Begins a new file `name` in `directory`. One that a dead writer left under the name was never completed, so it is of
     /// no use to anyone and goes.
@@ -27,8 +30,27 @@ impl Draft {
         }
         #[cfg(test)]
         full::begin(directory, name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Self(openat(directory, name, flags, mode)?.into()))
+        Ok(Self(openat(directory, name, OPEN | OFlags::EXCL, mode)?.into()))
+    }
+
+    /// Goes on with the file `name` in `directory` that an earlier writer left, or begins it. What it holds is still to be
+    /// compared. What stands there and is no file of that name alone goes.
+    pub(crate) fn resume(directory: impl AsFd, name: impl AsRef<Path>, mode: Mode) -> io::Result<Self> {
+        let (directory, name) = (directory.as_fd(), name.as_ref());
+        #[cfg(test)]
+        full::begin(directory, name)?;
+        // Not blocking: a pipe in its place must not hold the caller up before it is seen to be one.
+        match openat(directory, name, OPEN | OFlags::NONBLOCK, mode).map(File::from) {
+            Ok(file) => {
+                let found = file.metadata()?;
+                if found.is_file() && found.nlink() == 1 {
+                    return Ok(Self(file));
+                }
+            }
+            Err(Errno::LOOP | Errno::NXIO) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        Self::begin(directory, name, mode)
     }
 
     /// Makes what was written outlive a loss of power.

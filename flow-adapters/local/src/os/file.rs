@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use flow_core::{ErrorKind, StepError};
+use flow_core::{CancelToken, ErrorKind, StepError};
 use rustix::fs::{CWD, Mode};
 
 use super::draft::Draft;
@@ -18,6 +18,24 @@ pub(crate) async fn off_thread<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(StepError::in_doubt("the work on files ended early").because(error)),
     }
+}
+
+/// Cancels what works for a future when that is dropped: a blocking thread cannot be stopped from outside.
+#[derive(Debug)]
+pub(crate) struct CancelOnDrop(pub(crate) CancelToken);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// Says whether work on files may go on to its next part.
+pub(crate) fn go_on(token: &CancelToken) -> Result<(), StepError> {
+    if token.is_cancelled() {
+        return Err(StepError::new(ErrorKind::Cancelled, "the work on files was cancelled"));
+    }
+    Ok(())
 }
 
 /// The error for a file operation that the system refused before anything was changed.

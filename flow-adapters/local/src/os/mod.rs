@@ -9,7 +9,7 @@ mod proc;
 mod program;
 
 pub(crate) use draft::Draft;
-pub(crate) use file::{make_directory, off_thread, read, refused, remove, replace};
+pub(crate) use file::{CancelOnDrop, go_on, make_directory, off_thread, read, refused, remove, replace};
 #[cfg(test)]
 pub(crate) use full::{FullDisk, Room};
 pub(crate) use lock::Lock;

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use flow_core::{CancelToken, ErrorKind, Permit, StepError};
+use flow_core::{CancelToken, Permit, StepError};
 
 use super::directory::{Directory, Readers};
+use crate::os::CancelOnDrop;
+pub(super) use crate::os::go_on;
 
 /// Looks at files and changes nothing.
 pub(super) async fn look<T: Send + 'static>(
@@ -34,22 +36,6 @@ pub(super) async fn change<T: Send + 'static>(
         work(root, &token)
     };
     tokio::task::spawn_blocking(work).await.map_err(ended_early)?
-}
-
-/// Says whether the work may go on to its next file.
-pub(super) fn go_on(token: &CancelToken) -> Result<(), StepError> {
-    if token.is_cancelled() {
-        return Err(StepError::new(ErrorKind::Cancelled, "the work on files was cancelled"));
-    }
-    Ok(())
-}
-
-struct CancelOnDrop(CancelToken);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }
 
 fn ended_early(error: tokio::task::JoinError) -> StepError {

@@ -1,5 +1,6 @@
 //! Alert rules, messages, pages and a host.
 
+use std::path::Path;
 use std::time::Duration;
 
 use flow_core::port::{
@@ -109,6 +110,10 @@ impl Host for World {
 
     async fn write(&self, _: &Permit, _: &HostPath, _: &[u8]) -> Result<(), StepError> {
         panic!("no step writes a host's files")
+    }
+
+    async fn copy(&self, _: &Permit, _: &Path, _: &HostPath) -> Result<(), StepError> {
+        panic!("no step of flow-core copies files to a host")
     }
 
     async fn remove(&self, _: &Permit, _: &HostPath) -> Result<(), StepError> {

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -45,6 +47,7 @@ struct Machine {
     env: BTreeMap<String, String>,
     scripts: BTreeMap<Vec<String>, Script>,
     running: usize,
+    copied: usize,
 }
 
 impl FakeHost {
@@ -98,10 +101,13 @@ impl FakeHost {
     /// The content of a file; none where no file stands.
     #[must_use]
     pub fn file(&self, path: &HostPath) -> Option<Vec<u8>> {
-        match self.machine().tree.nodes().get(path.as_str()) {
-            Some(HostNode::File(content)) => Some(content.clone()),
-            _ => None,
-        }
+        self.machine().tree.nodes().get(path.as_str())?.content().map(<[u8]>::to_vec)
+    }
+
+    /// How many bytes of copied files it has been sent, those of copies that broke off included.
+    #[must_use]
+    pub fn copied(&self) -> usize {
+        self.machine().copied
     }
 
     /// How many processes of commands run at this moment.
@@ -218,6 +224,26 @@ impl Drop for Running<'_> {
     }
 }
 
+/// A file of the machine that the test runs on.
+fn local(from: &Path) -> Result<HostNode, StepError> {
+    let refused = |kind, message| StepError::new(kind, message).fact("path", from.display());
+    let unreadable = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            _ => ErrorKind::Unknown,
+        };
+        refused(kind, "the file to copy cannot be read").because(error)
+    };
+    let metadata = std::fs::metadata(from).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(refused(ErrorKind::Invalid, "what is to be copied is no file"));
+    }
+    let content = std::fs::read(from).map_err(unreadable)?;
+    let executable = metadata.permissions().mode() & 0o100 != 0;
+    Ok(if executable { HostNode::Program(content) } else { HostNode::File(content) })
+}
+
 fn line(command: &Command) -> String {
     std::iter::once(&command.program).chain(&command.args).cloned().collect::<Vec<_>>().join(" ")
 }
@@ -286,6 +312,31 @@ impl Host for FakeHost {
     async fn write(&self, permit: &Permit, path: &HostPath, content: &[u8]) -> Result<(), StepError> {
         let write = || self.machine().tree.put(path, HostNode::File(content.to_vec()));
         self.ledger.change(Change::new("host.write", path, permit), write).await
+    }
+
+    /// The file is one of the machine that the test runs on.
+    async fn copy(&self, permit: &Permit, from: &Path, to: &HostPath) -> Result<(), StepError> {
+        let node = if permit.cancel().is_cancelled() {
+            Err(StepError::new(ErrorKind::Cancelled, "cancelled before the file was copied").fact("path", to))
+        } else {
+            local(from)
+        };
+        // A refused copy is in the ledger like any other: its first part ends it.
+        let mut node = node.map_err(Some);
+        let copy = |part| {
+            let whole = match &mut node {
+                Ok(whole) => whole,
+                Err(refused) => return refused.take().map_or(Ok(()), Err),
+            };
+            let mut machine = self.machine();
+            machine.copied += if part == 0 {
+                machine.tree.copy_half(to, whole.content().unwrap_or_default())?
+            } else {
+                machine.tree.copy_rest(to, whole.clone())?
+            };
+            Ok(())
+        };
+        self.ledger.change_in_parts(Change::new("host.copy", to, permit), 2, copy).await
     }
 
     async fn remove(&self, permit: &Permit, path: &HostPath) -> Result<(), StepError> {

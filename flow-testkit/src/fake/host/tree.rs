@@ -15,8 +15,21 @@ pub enum HostNode {
     Directory,
     /// A file and what it holds.
     File(Vec<u8>),
+    /// A file that may be executed, and what it holds.
+    Program(Vec<u8>),
     /// A link and where it leads, as written in it: seen from its own directory.
     Link(String),
+}
+
+impl HostNode {
+    /// What it holds, of a file.
+    #[must_use]
+    pub fn content(&self) -> Option<&[u8]> {
+        match self {
+            Self::File(content) | Self::Program(content) => Some(content),
+            Self::Directory | Self::Link(_) => None,
+        }
+    }
 }
 
 /// A file tree. Every directory stands in it, the root itself aside.
@@ -43,14 +56,38 @@ impl Tree {
     }
 
     pub(super) fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>, StepError> {
-        match self.resolve(path.as_str(), path)?.and_then(|place| self.0.get(&place)) {
+        let place = self.resolve(path.as_str(), path)?;
+        match place.and_then(|place| self.0.get(&place)).map(HostNode::content) {
             None => Ok(None),
-            Some(HostNode::File(content)) if content.len() > READ_MAX => {
-                Err(invalid("the file is too large", path))
-            }
-            Some(HostNode::File(content)) => Ok(Some(content.clone())),
-            Some(_) => Err(invalid("what stands there is no file", path)),
+            Some(Some(content)) if content.len() > READ_MAX => Err(invalid("the file is too large", path)),
+            Some(Some(content)) => Ok(Some(content.to_vec())),
+            Some(None) => Err(invalid("what stands there is no file", path)),
         }
+    }
+
+    /// Takes half of what is still missing of a copy to `path`, beside it, after as much of an earlier half as is right. Says
+    /// how many bytes that were.
+    pub(super) fn copy_half(&mut self, path: &HostPath, content: &[u8]) -> Result<usize, StepError> {
+        if self.place(path)?.is_some_and(|place| self.0.get(&place) == Some(&HostNode::Directory)) {
+            return Err(refused("a directory stands there", path));
+        }
+        let beside = beside(path)?;
+        let stands = self.place(&beside)?.and_then(|place| self.0.get(&place)?.content().map(<[u8]>::to_vec));
+        let right =
+            stands.unwrap_or_default().iter().zip(content).take_while(|(old, new)| old == new).count();
+        let reach = right + (content.len() - right) / 2;
+        self.put(&beside, HostNode::File(content.iter().take(reach).copied().collect()))?;
+        Ok(reach - right)
+    }
+
+    /// Takes the rest of a copy and puts it in force.
+    pub(super) fn copy_rest(&mut self, path: &HostPath, node: HostNode) -> Result<usize, StepError> {
+        let beside = beside(path)?;
+        let stands = self.place(&beside)?.and_then(|place| self.0.remove(&place));
+        let sent = |node: &HostNode| node.content().map_or(0, <[u8]>::len);
+        let rest = sent(&node).saturating_sub(stands.as_ref().map_or(0, sent));
+        self.put(path, node)?;
+        Ok(rest)
     }
 
     pub(super) fn remove(&mut self, path: &HostPath) -> Result<(), StepError> {
@@ -172,6 +209,21 @@ impl Tree {
         }
         Ok(Some(at))
     }
+}
+
+/// How far both hold the same.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    const PART: usize = 1 << 16;
+    let parts = || one.chunks(PART).zip(other.chunks(PART));
+    let whole = parts().take_while(|(one, other)| one == other).map(|(one, _)| one.len()).sum();
+    let rest = one.iter().skip(whole).zip(other.iter().skip(whole)).take(PART);
+    whole + rest.take_while(|(one, other)| one == other).count()
+}
+
+/// Where a copy to `path` arrives before it is in force.
+fn beside(path: &HostPath) -> Result<HostPath, StepError> {
+    let (above, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+    Ok(HostPath::new(format!("{}.{name}.part", prefix(above)))?)
 }
 
 /// The parts of a path, the first one last.

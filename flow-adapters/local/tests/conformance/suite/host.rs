@@ -1,16 +1,18 @@
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flow_core::SystemClock;
-use flow_core::port::{Command, Host};
+use flow_core::port::{Command, Host, HostPath};
+use flow_core::{CancelToken, ErrorKind, Fence, Permit, SystemClock};
 use flow_local::host::{HostConfig, LocalHost};
 use flow_testkit::conformance::host::{Behaviour, HostFixture, HostNode};
 use flow_testkit::conformance::{Checked, Outside};
+use rustix::fs::{FallocateFlags, fallocate};
 use tempfile::TempDir;
 
 use crate::outside::runs;
@@ -20,6 +22,7 @@ struct Machine {
     host: LocalHost,
     environment: BTreeMap<String, String>,
     directory: TempDir,
+    local: PathBuf,
 }
 
 impl Machine {
@@ -59,6 +62,10 @@ impl HostFixture for Machine {
         match node {
             HostNode::Directory => fs::create_dir_all(path)?,
             HostNode::File(content) => fs::write(path, content)?,
+            HostNode::Program(content) => {
+                fs::write(&path, content)?;
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+            }
             HostNode::Link(target) => symlink(target, path)?,
         }
         Ok(())
@@ -85,6 +92,66 @@ impl HostFixture for Machine {
         let id = |name| fs::read_to_string(self.at("ids").join(name)).ok()?.trim().parse::<u32>().ok();
         Ok(["self", "child"].into_iter().filter_map(id).filter(|id| runs(*id)).count())
     }
+
+    fn local(&self) -> &Path {
+        &self.local
+    }
+
+    /// Cancels a copy while its file grows beside. Whatever blocks of zeros it has by then are given back to the disk, which
+    /// changes no byte: those that the file has in the end were written afterwards.
+    async fn break_off(&self, from: &Path, to: &HostPath) -> Checked {
+        let parent = self.at("root").join(to.as_str()).parent().unwrap().to_owned();
+        let (before, whole) = (nodes(&parent)?, from.metadata()?.len());
+        let old = fs::read(self.at("root").join(to.as_str()))?;
+        let part = || {
+            let entries = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap());
+            entries
+                .filter(|entry| !before.contains_key(entry.file_name().to_str().unwrap()))
+                .map(|entry| entry.path())
+                .next()
+        };
+        // A copy that was through before anybody looked is tried again.
+        for _ in 0..50 {
+            let cancel = CancelToken::new();
+            let permit = Permit::for_tests("test/broken-off", Fence(1), 1, cancel.clone());
+            let watch = async {
+                while part().is_none_or(|part| fs::metadata(part).is_ok_and(|part| part.len() < whole / 4)) {
+                    tokio::task::yield_now().await;
+                }
+                cancel.cancel();
+                std::future::pending::<()>().await;
+            };
+            let copied = tokio::select! {
+                copied = self.host.copy(&permit, from, to) => copied,
+                () = watch => unreachable!(),
+            };
+            match copied {
+                Ok(()) => fs::write(self.at("root").join(to.as_str()), &old)?,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+                    return give_back_zeros(&part().ok_or("nothing of the copy was kept")?);
+                }
+            }
+        }
+        Err("no copy was ever cancelled in time".into())
+    }
+
+    async fn arrived(&self, path: &str) -> Outside<u64> {
+        Ok(fs::metadata(self.at("root").join(path))?.blocks() * 512)
+    }
+}
+
+fn give_back_zeros(path: &Path) -> Checked {
+    const BLOCK: usize = 64 << 10;
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut block = vec![0; BLOCK];
+    for offset in (0..file.metadata()?.len()).step_by(BLOCK) {
+        let count = file.read_at(&mut block, offset)?;
+        if block[..count].iter().all(|byte| *byte == 0) {
+            fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, count as u64)?;
+        }
+    }
+    Ok(())
 }
 
 fn nodes(directory: &Path) -> Outside<BTreeMap<String, HostNode>> {
@@ -98,6 +165,8 @@ fn nodes(directory: &Path) -> Outside<BTreeMap<String, HostNode>> {
             } else if kind.is_dir() {
                 left.push(path.clone());
                 HostNode::Directory
+            } else if path.metadata()?.mode() & 0o111 != 0 {
+                HostNode::Program(fs::read(&path)?)
             } else {
                 HostNode::File(fs::read(&path)?)
             };
@@ -109,7 +178,7 @@ fn nodes(directory: &Path) -> Outside<BTreeMap<String, HostNode>> {
 
 async fn fresh() -> Machine {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["root", "outside", "ids"] {
+    for name in ["root", "outside", "ids", "local"] {
         fs::create_dir(directory.path().join(name)).unwrap();
     }
     fs::write(directory.path().join("outside/secret"), "secret").unwrap();
@@ -118,7 +187,8 @@ async fn fresh() -> Machine {
     let config = config.env("LANG", "C").env("TZ", "UTC");
     let environment = config.env.clone();
     let host = LocalHost::open(config, Arc::new(SystemClock::new())).unwrap();
-    Machine { host, environment, directory }
+    let local = directory.path().join("local");
+    Machine { host, environment, directory, local }
 }
 
 flow_testkit::host_conformance!(fresh);
