@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -50,6 +50,11 @@ impl Host for Machine {
         done(fs::create_dir_all(beside.parent().unwrap()))?;
         done(fs::write(&beside, content))?;
         done(fs::rename(&beside, self.at(path)))
+    }
+
+    async fn copy(&self, permit: &Permit, from: &Path, to: &HostPath) -> Result<(), StepError> {
+        let content = fs::read(from).map_err(|error| StepError::in_doubt("not read").because(error))?;
+        self.write(permit, to, &content).await
     }
 
     async fn remove(&self, _: &Permit, path: &HostPath) -> Result<(), StepError> {

@@ -1,5 +1,6 @@
 //! What a killed daemon leaves is told apart, goes on serving, is never doubled, and is ended like anything else.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use flow_core::port::{Health, ProcessManager as _};
@@ -62,17 +63,23 @@ async fn a_crash_loop_behind_an_orphan_that_answers_is_not_healthy() -> Outside<
     world.pm2.kill_daemon().await?;
     // The next daemon starts the same app again, whose port is taken: it calls it online, and the orphan answers.
     assert!(world.pm2.run(["resurrect"])?.status.success());
-    let mut seen = String::new();
-    until("the loop was looked at while it ran", async || match world.health("1").await? {
-        Health::Healthy if world.listed()?["web:1"]["pid"] != orphan => Err("it is called healthy".into()),
-        Health::Unhealthy { reason } => {
-            seen = reason;
-            Ok(seen.contains("another process listens").then_some(()))
+    let looked = Mutex::new(String::new());
+    let (outside, seen) = (&world, &looked);
+    until("the loop was looked at while it ran", || async move {
+        match outside.health("1").await? {
+            Health::Healthy if outside.listed()?["web:1"]["pid"] != orphan => {
+                Err("it is called healthy".into())
+            }
+            Health::Unhealthy { reason } => {
+                let found = reason.contains("another process listens").then_some(());
+                *seen.lock().unwrap() = reason;
+                Ok(found)
+            }
+            _ => Ok(None),
         }
-        _ => Ok(None),
     })
     .await
-    .map_err(|error| format!("{error}; last: {seen}"))?;
+    .map_err(|error| format!("{error}; last: {looked:?}"))?;
     world.stop("1").await?;
     assert!(world.running().is_empty(), "{:?}", world.running());
     assert!(world.listed()?.is_empty());
