@@ -55,11 +55,16 @@ async fn a_haproxy_that_does_not_answer_is_not_waited_for_and_the_call_can_be_re
     let config =
         HaproxyConfig { timeout: Duration::from_millis(300), ..HaproxyConfig::at(world.haproxy.socket()) };
     let impatient = HaproxyRouter::new(config)?;
-    world.haproxy.process().signal(Signal::STOP);
+    let process = world.haproxy.process();
+    process.signal(Signal::STOP);
+    // A signal takes effect when each of its threads has seen it.
+    let status = format!("/proc/{}/status", process.pid);
+    let stopped = || async { Ok(std::fs::read_to_string(&status)?.contains("State:\tT").then_some(())) };
+    until("it is stopped", stopped).await?;
     for error in errors(&impatient).await {
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
     }
-    world.haproxy.process().signal(Signal::CONT);
+    process.signal(Signal::CONT);
     world.route(1, &all_old).await?;
     assert_eq!(world.router.routing(&WEB).await?, all_old);
     Ok(())
