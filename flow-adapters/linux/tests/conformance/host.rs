@@ -1,5 +1,6 @@
 //! A host that runs commands on this machine, as one at the end of a connection would.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -36,6 +37,10 @@ impl Host for Commands {
     }
 
     async fn write(&self, _: &Permit, _: &HostPath, _: &[u8]) -> Result<(), StepError> {
+        not_asked()
+    }
+
+    async fn copy(&self, _: &Permit, _: &Path, _: &HostPath) -> Result<(), StepError> {
         not_asked()
     }
 

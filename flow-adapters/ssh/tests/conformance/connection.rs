@@ -200,9 +200,8 @@ async fn a_server_that_is_stopped_is_given_up_and_come_back_to() {
 #[tokio::test]
 async fn one_connection_carries_everything() {
     let machine = Machine::start().await;
-    let (host, permit, file) = (machine.host.clone(), permit(), at("file"));
-    let (run, written) =
-        tokio::join!(host.run(&permit, &shell(":")), machine.host.write(&permit, &file, b"x"));
+    let (host, permit, file, command) = (machine.host.clone(), permit(), at("file"), shell(":"));
+    let (run, written) = tokio::join!(host.run(&permit, &command), machine.host.write(&permit, &file, b"x"));
     assert!(run.is_ok() && written.is_ok());
     assert_eq!(machine.sshd.log().unwrap().matches("Accepted publickey").count(), 1);
 }

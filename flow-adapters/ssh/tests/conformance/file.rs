@@ -19,9 +19,10 @@ use super::machine::{Machine, at, open};
 
 /// Names that a shell, an option parser or a terminal would read, and any other text.
 fn names() -> impl Strategy<Value = HostPath> {
-    let known = ["-rf", "--", "$(touch pwned)", "`touch pwned`", "; touch pwned", "...", " ", "部署", "~"];
+    const KNOWN: [&str; 9] =
+        ["-rf", "--", "$(touch pwned)", "`touch pwned`", "; touch pwned", "...", " ", "部署", "~"];
     let name = prop_oneof![
-        proptest::sample::select(&known[..]).prop_map(str::to_owned),
+        proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned),
         "[-'\"$;`*?!~ #&|<>(){}=%]{1,12}",
         "\\PC{1,20}",
     ];

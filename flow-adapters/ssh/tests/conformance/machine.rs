@@ -100,5 +100,5 @@ pub(crate) fn shell(script: &str) -> Command {
 
 /// Waits for something to hold.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    flow_proving::until(what, async || Ok(holds().then_some(()))).await.unwrap();
+    flow_proving::until(what, || std::future::ready(Ok(holds().then_some(())))).await.unwrap();
 }
