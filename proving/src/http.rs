@@ -170,14 +170,17 @@ impl Connection {
             if let httparse::Status::Complete((start, size)) = size {
                 let size = usize::try_from(size).unwrap_or(usize::MAX);
                 bounded(size.saturating_add(body.len()), BODY_MAX)?;
-                // Behind each chunk, the last one of no bytes as well, stands an empty line. Trailers are not understood.
-                let end = start + size;
-                if let (Some(chunk), Some(b"\r\n")) = (received.get(start..end), received.get(end..end + 2)) {
-                    body.extend_from_slice(chunk);
-                    received.drain(..end + 2);
-                    if size == 0 {
+                if size == 0 {
+                    // Trailers may follow; an empty line ends them. The search begins with the end of the line before.
+                    let rest = received.get(start.saturating_sub(2)..).unwrap_or_default();
+                    if rest.windows(4).any(|window| window == b"\r\n\r\n") {
                         return Ok(body);
                     }
+                } else if let (Some(chunk), Some(b"\r\n")) =
+                    (received.get(start..start + size), received.get(start + size..start + size + 2))
+                {
+                    body.extend_from_slice(chunk);
+                    received.drain(..start + size + 2);
                     continue;
                 }
             }

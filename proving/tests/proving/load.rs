@@ -74,11 +74,22 @@ async fn whole_answers_of_every_form_are_understood() -> Outside<()> {
     for answer in [
         WHOLE,
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfour\r\n3\r\nmor\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: etag\r\n\r\n4\r\nfour\r\n0\r\netag: 4\r\n\r\n",
         "HTTP/1.0 200 OK\r\n\r\nuntil the end",
         "HTTP/1.1 204 No Content\r\n\r\n",
     ] {
         let (_port, address) = closing(answer).await?;
         assert_eq!(failures(address, Client::New, 3).await?, BTreeMap::new(), "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunked_answer_that_lacks_its_end_is_cut_off() -> Outside<()> {
+    for answer in ["4\r\nfour\r\n", "4\r\nfour\r\n0\r\n", "4\r\nfour\r\n0\r\netag: 4\r\n"] {
+        let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{answer}");
+        let (_port, address) = closing(answer.leak()).await?;
+        assert_eq!(failures(address, Client::New, 1).await?, BTreeMap::from([(Failure::EofMid, 1)]));
     }
     Ok(())
 }

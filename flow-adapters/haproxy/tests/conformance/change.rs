@@ -72,7 +72,7 @@ async fn what_an_operator_changed_is_observed_and_never_overlooked() -> Outside<
     world.route(1, &put).await?;
     let server = world.servers().await.into_iter().find(|name| name.contains(NEW)).unwrap();
 
-    world.haproxy.ask(&format!("set server web/{server} weight 3")).await?;
+    world.haproxy.ask(&format!("set server web/{server} weight 255")).await?;
     assert_eq!(world.router.routing(&WEB).await?, routing(&[(OLD, 50, &old), (NEW, 50, &new)]));
     world.haproxy.ask(&format!("set server web/{server} state maint")).await?;
     assert_eq!(world.router.routing(&WEB).await?, routing(&[(OLD, 100, &old)]));
