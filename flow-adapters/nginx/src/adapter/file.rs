@@ -219,13 +219,13 @@ impl FileRouter {
         master: ProcessId,
         before: &[ProcessId],
     ) -> Result<bool, StepError> {
-        let serving = instance::serving(&self.machine, master).await?;
-        if serving.is_empty() || serving.iter().any(|worker| before.contains(worker)) {
-            return Ok(false);
-        }
         // While workers change places a connection may be cut: that is no answer yet.
         let answer = marker::ask(self.config.marker, &*self.clock).await;
-        Ok(matches!(answer, Ok(Marker::Generation(id)) if id == next.id))
+        if !matches!(answer, Ok(Marker::Generation(id)) if id == next.id) {
+            return Ok(false);
+        }
+        let serving = instance::serving(&self.machine, master).await?;
+        Ok(!serving.is_empty() && !serving.iter().any(|worker| before.contains(worker)))
     }
 
     /// Puts the file back that is in force, and proves that it still is: a master that was slow may yet have read the other one. The error
