@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
 use flow_core::port::{HealthCheck, LaunchSpec, ProcessManager as _};
-use flow_core::{Digest, ErrorKind, SystemClock, name};
-use flow_linux::Machine;
-use flow_pm2::Pm2Processes;
+use flow_core::{Digest, ErrorKind, name};
 use flow_proving::{Outside, is_long};
 use flow_testkit::permit;
 
@@ -63,6 +60,9 @@ fn hostile(numbers: &mut Numbers, mark: &Path) -> String {
     (0..count).map(|_| pieces[numbers.below(pieces.len())].clone()).collect()
 }
 
+/// A file that nobody can execute: that is found out by who tries, which is PM2.
+const DATA: &str = "data";
+
 const NAMES: &[&str] = &[
     "TOKEN",
     "name",
@@ -88,7 +88,7 @@ const NAMES: &[&str] = &[
     "A B",
 ];
 
-/// A specification that must not start anything: its program does not exist.
+/// A specification that must not start anything: its program does not exist, or is none.
 fn spec(numbers: &mut Numbers, root: &Path, mark: &Path) -> LaunchSpec {
     let odd = hostile(numbers, mark);
     let program = match numbers.below(4) {
@@ -111,7 +111,7 @@ fn spec(numbers: &mut Numbers, root: &Path, mark: &Path) -> LaunchSpec {
 
 /// Makes most specifications ones that pass every check, so that PM2 itself gets the odd values.
 fn acceptable(mut spec: LaunchSpec, root: &Path) -> LaunchSpec {
-    spec.program = root.join("none/program");
+    spec.program = root.join(DATA);
     spec.directory = root.to_owned();
     spec.health.path = "/".to_owned();
     let fits = |text: &String| !text.contains('\0') && text.len() < 20_000 && *text != "[object Object]";
@@ -139,11 +139,10 @@ fn files(root: &Path) -> io::Result<BTreeSet<PathBuf>> {
 #[tokio::test]
 async fn hostile_values_end_no_daemon_start_no_process_and_write_no_file() -> Outside<()> {
     let world = World::new().await?;
-    // As on another machine, where whether a program exists cannot be seen: so PM2 is asked to start it.
-    let manager =
-        Pm2Processes::open_on(world.config.clone(), Machine::local(), Arc::new(SystemClock::new()))?;
     let (root, mark) = (world.path("root"), world.path("root/mark"));
     fs::create_dir(&root)?;
+    fs::write(root.join(DATA), "no program")?;
+    let manager = &world.manager;
     let daemon = world.pm2.daemon().ok_or("no daemon")?;
     let mut numbers = Numbers(0x5eed_0004);
     let (mut reached, calls) = (0, if is_long() { 10_000 } else { 500 });
@@ -169,7 +168,7 @@ async fn hostile_values_end_no_daemon_start_no_process_and_write_no_file() -> Ou
     assert!(reached > calls / 4, "PM2 saw only {reached} of {calls}");
     assert!(world.pm2.started().is_empty(), "{:?}", world.pm2.started());
     assert!(world.listed()?.is_empty());
-    assert_eq!(files(&root)?, BTreeSet::new());
+    assert_eq!(files(&root)?, BTreeSet::from([root.join(DATA)]));
     let homes = files(world.pm2.home())?;
     let strange: Vec<_> = homes
         .iter()

@@ -88,8 +88,10 @@ async fn an_errored_app_can_be_stopped_and_leaves_nothing() -> Outside<()> {
         config
     })
     .await?;
-    let crashing = Behaviour { crash_at_boot: true, ..Behaviour::of("2") };
-    world.launch(&world.app("2", &crashing)?).await?;
+    // So fast that PM2 gives up soon, however busy the machine is.
+    let mut crashing = world.app("2", &Behaviour::of("2"))?;
+    crashing.program = "/bin/false".into();
+    world.launch(&crashing).await?;
     let errored = async || {
         assert!(!world.health("2").await?.is_healthy());
         Ok((world.listed()?["web:2"]["pm2_env"]["status"] == "errored").then_some(()))
