@@ -1,0 +1,5 @@
+mod each;
+mod host;
+
+pub use each::on_each;
+pub use host::SshHost;
