@@ -125,7 +125,12 @@ impl Watch {
     /// Ends all of a command that may have been started.
     async fn end(&self, channel: &mut Channel<Msg>, transcript: &mut Transcript) -> Result<(), StepError> {
         let Connection { config, clock, .. } = &*self.connection;
-        let known = within(&**clock, config.patience.answer, transcript.greeted(channel)).await;
+        let greeted = async {
+            // Where it had not come yet: without the rest of its script a shell ends, and has begun nothing of it.
+            let _ = channel.eof().await;
+            transcript.greeted(channel).await;
+        };
+        let known = within(&**clock, config.patience.answer, greeted).await;
         let leader = match transcript.said() {
             Some(Said::Ran(leader)) => leader,
             // It ended before it became the program.

@@ -109,16 +109,24 @@ pub(crate) fn end(leader: Leader, grace: Duration, nonce: &str) -> String {
         r#"{{
 flow() {{ printf '{marker}%s\n' "$*"; exit 0; }}
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-look() {{ s=; {{ while IFS= read -r l; do s="$s $l"; done < "$1"; }} 2>/dev/null; s=${{s##*) }}; }}
-ours() {{ set -- $s; [ "$4" = {id} ] && [ "$1" != Z ] && [ "$1" != X ]; }}
-other() {{ set -- $s; [ -n "$s" ] && [ "${{20}}" != {started} ]; }}
+set -f
+nl='
+'
 left() {{
-m=
-for d in /proc/[0-9]*; do look "$d/stat"; ours && m="$m ${{d#/proc/}}"; done
+m= IFS=$nl
+for l in $(set +f; cat /proc/[0-9]*/stat 2>/dev/null); do
+s=${{l##*) }} t=${{l##*) }}
+s=${{s#* * * }}
+case ${{t%% *}} in Z|X) continue;; esac
+[ "${{s%% *}}" = {id} ] && m="$m ${{l%% *}}"
+done
+IFS=' '
 [ -n "$m" ]
 }}
-look /proc/{id}/stat
-other && flow gone
+s=$(cat /proc/{id}/stat 2>/dev/null)
+IFS=' '
+set -- ${{s##*) }}
+[ -z "$s" ] || [ "${{20}}" = {started} ] || flow gone
 left || flow gone
 kill -s TERM -- -{id} $m 2>/dev/null
 n=0

@@ -27,7 +27,9 @@ fn names() -> impl Strategy<Value = HostPath> {
         "\\PC{1,20}",
     ];
     let path = |name: String| HostPath::new(name.replace('/', "_")).ok();
-    name.prop_filter_map("no name", path).prop_filter("too long", |path| path.as_str().len() < 200)
+    // A name with a replacement character is refused when it is listed: it may have been no text.
+    let fit = |path: &HostPath| path.as_str().len() < 200 && !path.as_str().contains('\u{fffd}');
+    name.prop_filter_map("no name", path).prop_filter("unfit", fit)
 }
 
 async fn used(machine: &Machine, name: &HostPath) {
@@ -52,7 +54,12 @@ fn a_file_and_a_directory_of_any_name_are_those_of_that_name() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let machine = runtime.block_on(Machine::start());
     let cases = if is_long() { 1_000 } else { 24 };
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 8,
+        ..Config::default()
+    });
     let tried = runner.run(&names(), |name| {
         runtime.block_on(used(&machine, &name));
         Ok(())
