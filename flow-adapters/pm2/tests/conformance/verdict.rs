@@ -207,6 +207,8 @@ async fn what_is_stopped_before_it_is_ready_does_not_come_back() -> Outside<()> 
     for instance in ["1", "2", "3"] {
         world.launch(&world.app(instance, &slow)?).await?;
     }
+    // With this PM2 7 would start again what is deleted before it is ready, and not know it.
+    assert_eq!(world.listed()?["web:1"]["pm2_env"]["wait_ready"], false);
     for instance in ["1", "2", "3"] {
         world.stop(instance).await?;
     }
@@ -243,7 +245,7 @@ async fn a_killed_instance_leaves_no_socket_for_the_next_to_stumble_over() -> Ou
         "-e".to_owned(),
         "require('http').createServer((q, r) => r.end()).listen(process.env.SOCKET_PATH)".to_owned(),
     ];
-    for _ in 0..2 {
+    for somebody_deletes_it in [true, false, false] {
         let launched = world.launch(&strict).await?;
         world.until_healthy("1").await?;
         let pid = launched.pid.unwrap();
@@ -254,6 +256,10 @@ async fn a_killed_instance_leaves_no_socket_for_the_next_to_stumble_over() -> Ou
             fs::metadata(launched.address.strip_prefix("unix:").unwrap()).is_ok(),
             "the test is of no use"
         );
+        // So that nothing but the socket is left, of which nobody knows whose it was.
+        if somebody_deletes_it {
+            assert!(world.pm2.run(["delete", "web:1"])?.status.success());
+        }
     }
     world.stop("1").await?;
     assert_eq!(fs::read_dir(world.path("run/web"))?.count(), 0);
