@@ -103,7 +103,7 @@ pub(crate) fn shell(script: &str) -> Command {
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let mut waited = Ok(());
     for _ in 0..6 {
-        waited = flow_proving::until(what, async || Ok(holds().then_some(()))).await;
+        waited = flow_proving::until(what, || std::future::ready(Ok(holds().then_some(())))).await;
         if waited.is_ok() {
             break;
         }
