@@ -41,6 +41,9 @@ impl Pm2Processes {
         if found.is_stopping() {
             return Ok(Err("it is being stopped".to_owned()));
         }
+        if found.app.as_ref().is_some_and(|app| app.pid != Some(leader.id.pid)) {
+            return Ok(Err("PM2 has its app, and does not know the process that runs as it".to_owned()));
+        }
         // First of all, because it is told only once.
         if self.config.readiness.needs_message() && !self.said_ready(found, leader, record).await? {
             return Ok(Err("it has not said that it is ready, or nobody heard it".to_owned()));

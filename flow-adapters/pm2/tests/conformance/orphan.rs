@@ -58,7 +58,6 @@ async fn a_crash_loop_behind_an_orphan_that_answers_is_not_healthy() -> Outside<
     .await?;
     world.launch(&world.app("1", &Behaviour::of("1"))?).await?;
     world.until_healthy("1").await?;
-    let orphan = world.pids("1")[0];
     world.manager.save(&permit()).await?;
     world.pm2.kill_daemon().await?;
     // The next daemon starts the same app again, whose port is taken: it calls it online, and the orphan answers.
@@ -67,9 +66,7 @@ async fn a_crash_loop_behind_an_orphan_that_answers_is_not_healthy() -> Outside<
     let (outside, seen) = (&world, &looked);
     until("the loop was looked at while it ran", || async move {
         match outside.health("1").await? {
-            Health::Healthy if outside.listed()?["web:1"]["pid"] != orphan => {
-                Err("it is called healthy".into())
-            }
+            Health::Healthy => Err("it is called healthy".into()),
             Health::Unhealthy { reason } => {
                 let found = reason.contains("another process listens").then_some(());
                 *seen.lock().unwrap() = reason;

@@ -88,9 +88,10 @@ async fn an_errored_app_can_be_stopped_and_leaves_nothing() -> Outside<()> {
         config
     })
     .await?;
-    // So fast that PM2 gives up soon, however busy the machine is.
+    // Long enough to be launched, and so short that PM2 gives up soon.
     let mut crashing = world.app("2", &Behaviour::of("2"))?;
-    crashing.program = "/bin/false".into();
+    crashing.program = "/bin/sleep".into();
+    crashing.args = vec!["0.2".to_owned()];
     world.launch(&crashing).await?;
     let errored = async || {
         assert!(!world.health("2").await?.is_healthy());
