@@ -12,8 +12,8 @@ use crate::error::{ErrorKind, StepError};
 use crate::event::ProgressSender;
 use crate::name::{Actor, Digest, Name};
 use crate::plan::Plan;
-use crate::receipt::Receipt;
-use crate::stage::{Before, Stage, StageName};
+use crate::receipt::{Artifact, Receipt};
+use crate::stage::{Before, Build, Stage, StageName};
 
 /// Recorded receipts of one stage by step name, in the journal's form.
 pub(crate) type StageReceipts = BTreeMap<Name, Value>;
@@ -115,6 +115,27 @@ impl<S: Stage> StepContext<S> {
     /// [`ErrorKind::Conflict`] when a receipt was written by an incompatible version.
     pub fn receipts<E: Before<S>>(&self) -> Result<BTreeMap<Name, Receipt<E>>, StepError> {
         self.inner.receipts.get(&E::NAME).map_or_else(|| Ok(BTreeMap::new()), decode)
+    }
+
+    /// The artefact that stage 2 built under `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] without such an artefact, as while the plan is made, and [`ErrorKind::Conflict`] where two have
+    /// the name, or a receipt was written by an incompatible version.
+    pub fn artifact(&self, name: &Name) -> Result<Artifact, StepError>
+    where
+        Build: Before<S>,
+    {
+        let receipts = self.receipts::<Build>()?;
+        let mut found = receipts.values().filter_map(|receipt| receipt.facts.artifacts.get(name));
+        let missing =
+            || StepError::new(ErrorKind::NotFound, "stage 2 built no such artefact").fact("artifact", name);
+        let artifact = found.next().ok_or_else(missing)?;
+        if found.any(|other| other != artifact) {
+            return Err(StepError::new(ErrorKind::Conflict, "stage 2 built two artefacts of one name")
+                .fact("artifact", name));
+        }
+        Ok(artifact.clone())
     }
 
     /// The receipts of the steps before this one in the same stage, never of one that runs at the same time.

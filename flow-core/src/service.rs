@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,12 @@ pub struct Service {
     pub size: u32,
     /// The name of the built artefact that it runs.
     pub artifact: Name,
-    /// The program below the artefact's directory; none where the artefact is the program.
+    /// The program below the artefact's directory; none where the artefact is the program, a single file.
     pub program: Option<crate::port::HostPath>,
+    /// Where releases stand on the machine that runs it, an absolute path: an instance then runs the artefact from
+    /// `<releases>/<hexadecimal digest>`, and in that directory. None where it runs it from where stage 2 left it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releases: Option<PathBuf>,
     /// The arguments; `{address}` in one becomes the instance's address.
     pub args: Vec<String>,
     /// The environment of each instance. Values may be secret and are never shown.
@@ -53,6 +58,7 @@ impl Service {
             name,
             size: 1,
             program: None,
+            releases: None,
             args: Vec::new(),
             env: BTreeMap::new(),
             health: HealthCheck { path: "/health".to_owned(), timeout: Duration::from_secs(2) },
@@ -83,6 +89,8 @@ impl Service {
         ] {
             problems.check(time <= LONGEST, field, "must be at most a day");
         }
+        let absolute = self.releases.as_ref().is_none_or(|releases| releases.is_absolute());
+        problems.check(absolute, "releases", "must be an absolute path");
         problems.check(!self.needs.contains(&self.name), "needs", "a service cannot need itself");
         problems.into_result()
     }

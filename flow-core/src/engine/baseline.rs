@@ -1,5 +1,6 @@
 //! What a service was before a rollout, and the way back to it: one rollout to that baseline, never the moves in reverse.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::error::{ErrorKind, StepError};
 use crate::name::Name;
 use crate::permit::Permit;
 use crate::port::{Health, HealthCheck, Instance, LaunchSpec, ProcessManager, Route, Router, Routing};
+use crate::receipt::Artifact;
 use crate::rollback::Captured;
 use crate::service::Service;
 
@@ -179,18 +181,9 @@ impl Fleet {
     }
 
     /// The parts of a launch that are the same for every instance of a release.
-    pub(super) fn spec(
-        &self,
-        instance: Name,
-        version: &Name,
-        artifact: &crate::receipt::Artifact,
-    ) -> LaunchSpec {
+    pub(super) fn spec(&self, instance: Name, version: &Name, artifact: &Artifact) -> LaunchSpec {
         let service = &self.service;
-        let program = match &service.program {
-            Some(path) => artifact.path.join(path.as_str()),
-            None => artifact.path.clone(),
-        };
-        let directory = program.parent().map_or_else(|| artifact.path.clone(), std::path::Path::to_path_buf);
+        let (program, directory) = started_from(service, artifact);
         LaunchSpec {
             service: service.name.clone(),
             instance,
@@ -202,5 +195,53 @@ impl Fleet {
             directory,
             health: HealthCheck { path: service.health.path.clone(), timeout: service.health.timeout },
         }
+    }
+}
+
+/// The program, and the directory that it works in.
+fn started_from(service: &Service, artifact: &Artifact) -> (PathBuf, PathBuf) {
+    let below = |directory: &Path| match &service.program {
+        Some(path) => directory.join(path.as_str()),
+        None => directory.to_path_buf(),
+    };
+    let Some(releases) = &service.releases else {
+        let program = below(&artifact.path);
+        let directory = program.parent().map_or_else(|| artifact.path.clone(), Path::to_path_buf);
+        return (program, directory);
+    };
+    let release = releases.join(artifact.digest.hex());
+    let program = match (&service.program, artifact.path.file_name()) {
+        (None, Some(file)) => release.join(file),
+        _ => below(&release),
+    };
+    (program, release)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name;
+    use crate::name::Digest;
+    use crate::port::HostPath;
+
+    fn started(program: Option<&str>, releases: Option<&str>) -> [String; 2] {
+        let mut service = Service::new(name!("web"));
+        service.program = program.map(|path| HostPath::new(path).unwrap());
+        service.releases = releases.map(PathBuf::from);
+        let artifact = Artifact { digest: Digest::of(b"web"), path: "/build/abc/web".into() };
+        let (program, directory) = started_from(&service, &artifact);
+        [program, directory].map(|path| path.display().to_string().replace(&artifact.digest.hex(), "DIGEST"))
+    }
+
+    #[test]
+    fn an_instance_runs_the_artefact_from_where_it_was_built_or_from_its_release() {
+        assert_eq!(started(None, None), ["/build/abc/web", "/build/abc"]);
+        assert_eq!(started(Some("bin/run"), None), ["/build/abc/web/bin/run", "/build/abc/web/bin"]);
+        let releases = Some("/srv/shop/releases");
+        assert_eq!(
+            started(Some("dist/server.js"), releases),
+            ["/srv/shop/releases/DIGEST/dist/server.js", "/srv/shop/releases/DIGEST"]
+        );
+        assert_eq!(started(None, releases), ["/srv/shop/releases/DIGEST/web", "/srv/shop/releases/DIGEST"]);
     }
 }

@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::error::StepError;
+use crate::error::{Problems, StepError};
+use crate::name::Digest;
 use crate::permit::Permit;
+
+/// How much of a failed command's output an error shows, in characters.
+const OUTPUT_MAX: usize = 2000;
 
 /// A path below a host's root: relative, without `.` and `..`, made of plain parts.
 ///
@@ -137,15 +142,52 @@ impl Command {
         self.env.insert(name.into(), value.into());
         self
     }
+
+    /// Adds what is wrong with it, its fields below `field`, as far as can be said on any machine.
+    pub fn check(&self, field: &str, problems: &mut Problems) {
+        problems.check(!self.program.is_empty(), &format!("{field}.program"), "must not be empty");
+        problems.check(!self.timeout.is_zero(), &format!("{field}.timeout"), "must be above 0");
+    }
+
+    /// The parameters of a step that runs it, for a fingerprint. The environment's values enter as one digest.
+    #[must_use]
+    pub fn definition(&self) -> Value {
+        json!({
+            "program": self.program,
+            "args": self.args,
+            "directory": self.directory,
+            "timeout": self.timeout,
+            "env": { "names": self.env_names(), "values": Digest::of(json!(self.env).to_string().as_bytes()) },
+        })
+    }
+
+    /// The digest under which it must have run before it runs in production: all of it but the values of its
+    /// environment, which differ from one environment to the next.
+    #[must_use]
+    pub fn script(&self) -> Digest {
+        let Self { program, args, directory, .. } = self;
+        Digest::of(json!([program, args, directory, self.env_names()]).to_string().as_bytes())
+    }
+
+    fn env_names(&self) -> Vec<&String> {
+        self.env.keys().collect()
+    }
+}
+
+/// The program and its arguments on one line, for people.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program)?;
+        self.args.iter().try_for_each(|arg| write!(f, " {arg}"))
+    }
 }
 
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let env: Vec<&String> = self.env.keys().collect();
         f.debug_struct("Command")
             .field("program", &self.program)
             .field("args", &self.args)
-            .field("env", &env)
+            .field("env", &self.env_names())
             .field("directory", &self.directory)
             .field("timeout", &self.timeout)
             .finish()
@@ -168,6 +210,24 @@ impl CommandOutput {
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.code == Some(0)
+    }
+
+    /// Demands that `command` ended with 0: one that did not may have done half of its work.
+    ///
+    /// # Errors
+    /// In doubt, with the code and the end of standard error.
+    pub fn demand(&self, command: &Command) -> Result<(), StepError> {
+        if self.succeeded() {
+            return Ok(());
+        }
+        let stderr = String::from_utf8_lossy(&self.stderr);
+        let from = stderr.char_indices().rev().nth(OUTPUT_MAX).map_or(0, |(index, _)| index);
+        let tail = stderr.get(from..).unwrap_or_default().trim();
+        let code = self.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
+        Err(StepError::in_doubt("the command did not succeed")
+            .fact("command", command)
+            .fact("end", code)
+            .fact("stderr", tail))
     }
 }
 

@@ -28,6 +28,7 @@
 //!
 //! An adapter is tested with its port's suite: see `flow_testkit`, "Writing an adapter".
 
+mod asset_order;
 mod assets;
 mod build;
 mod evidence;
@@ -43,6 +44,7 @@ mod router;
 mod security;
 mod vault;
 
+pub use asset_order::{AssetRank, asset_order};
 pub use assets::{AssetFile, AssetStore, Cdn, DomainReport, Manifest};
 pub use build::{Builder, Built, ConfigurationStore, ImageRegistry, Source, SourceRequest, SourceVersion};
 pub use evidence::{EvidenceStore, RunEvidence};

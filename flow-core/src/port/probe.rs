@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +21,8 @@ pub struct ProbeRequest {
 pub struct ProbeReply {
     /// The status.
     pub status: u16,
+    /// The headers, by their names in lower case. What one that comes several times says is joined by `, `.
+    pub headers: BTreeMap<String, String>,
     /// The body, at most 8 MiB.
     pub body: Vec<u8>,
     /// From sending the request to the last byte of the body.

@@ -5,7 +5,6 @@
 //!
 //! Beside the steps stand the whole stages that most deployments want: [`migrations`], [`site`] and [`function`].
 
-mod artifact;
 mod expectation;
 mod heading;
 mod replacement;

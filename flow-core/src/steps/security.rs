@@ -170,14 +170,14 @@ impl SecurityCheck for CommandCheck {
     }
 
     fn definition(&self) -> Value {
-        super::services::definition(&self.command)
+        self.command.definition()
     }
 
     async fn look(&self) -> Result<Vec<SecurityFinding>, StepError> {
         let output = self.host.query(&self.command).await?;
         let code = output.code.map_or_else(|| "ended by a signal".to_owned(), |code| format!("code {code}"));
         Ok(vec![SecurityFinding {
-            what: format!("`{}`", super::services::line(&self.command)),
+            what: format!("`{}`", self.command),
             expected: "code 0".to_owned(),
             found: code,
             holds: output.succeeded(),

@@ -10,9 +10,9 @@ use super::heading::{Heading, headed};
 use crate::context::StepContext;
 use crate::error::{Problems, StepError};
 use crate::name;
-use crate::name::{Digest, Name};
+use crate::name::Name;
 use crate::permit::Permit;
-use crate::port::{Command, CommandOutput, Host};
+use crate::port::{Command, Host};
 use crate::receipt::{Evidence, Receipt};
 use crate::rollback::{Captured, Outcome, Reversibility, Rollback};
 use crate::stage::{Services, ServicesActivity};
@@ -20,8 +20,6 @@ use crate::step::{Preview, Step};
 
 /// What a command may take beyond its own timeout before the step is given up: the host ends it first.
 const GRACE: Duration = Duration::from_secs(30);
-/// How much of a failed command's output an error shows, in characters.
-const OUTPUT_MAX: usize = 2000;
 
 /// Installs the packages that the services need, such as `npm ci` in the new release's directory.
 pub struct InstallDependencies {
@@ -59,50 +57,11 @@ impl InstallDependencies {
     }
 }
 
-pub(super) fn line(command: &Command) -> String {
-    std::iter::once(&command.program).chain(&command.args).map(String::as_str).collect::<Vec<_>>().join(" ")
-}
-
-/// The parameters for a fingerprint; the environment's values enter as one digest.
-pub(super) fn definition(command: &Command) -> Value {
-    let names: Vec<&String> = command.env.keys().collect();
-    json!({
-        "program": command.program,
-        "args": command.args,
-        "directory": command.directory,
-        "timeout": command.timeout,
-        "env": { "names": names, "values": Digest::of(json!(command.env).to_string().as_bytes()) },
-    })
-}
-
-/// The digest under which a command must have run before it runs in production: all of it but the values of its
-/// environment, which differ from one environment to the next.
-fn script(command: &Command) -> Digest {
-    let Command { program, args, directory, env, .. } = command;
-    let names: Vec<&String> = env.keys().collect();
-    Digest::of(json!([program, args, directory, names]).to_string().as_bytes())
-}
-
-/// A command that did not end with 0 may have done half of its work.
-fn succeeded(command: &Command, output: &CommandOutput) -> Result<(), StepError> {
-    if output.succeeded() {
-        return Ok(());
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let from = stderr.char_indices().rev().nth(OUTPUT_MAX).map_or(0, |(index, _)| index);
-    let tail = stderr.get(from..).unwrap_or_default().trim().to_owned();
-    let code = output.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
-    Err(StepError::in_doubt("the command did not succeed")
-        .fact("command", line(command))
-        .fact("end", code)
-        .fact("stderr", tail))
-}
-
 #[async_trait]
 impl Rollback<Services> for InstallDependencies {
     fn reversibility(&self) -> Reversibility {
         let how = match &self.undo {
-            Some(undo) => format!("`{}` is run", line(undo)),
+            Some(undo) => format!("`{undo}` is run"),
             None => "what was installed stays, and nothing uses it once the old version serves".to_owned(),
         };
         Reversibility::Compensate { how }
@@ -120,7 +79,7 @@ impl Rollback<Services> for InstallDependencies {
         _outcome: &Outcome<Services>,
     ) -> Result<(), StepError> {
         let Some(undo) = &self.undo else { return Ok(()) };
-        succeeded(undo, &self.host.run(permit, undo).await?)
+        self.host.run(permit, undo).await?.demand(undo)
     }
 }
 
@@ -140,9 +99,9 @@ impl Step<Services> for InstallDependencies {
 
     fn definition(&self) -> Value {
         json!({
-            "install": definition(&self.install),
-            "check": self.check.as_ref().map(definition),
-            "undo": self.undo.as_ref().map(definition),
+            "install": self.install.definition(),
+            "check": self.check.as_ref().map(Command::definition),
+            "undo": self.undo.as_ref().map(Command::definition),
         })
     }
 
@@ -152,14 +111,13 @@ impl Step<Services> for InstallDependencies {
             [("install", Some(&self.install)), ("check", self.check.as_ref()), ("undo", self.undo.as_ref())];
         for (field, command) in commands {
             let Some(command) = command else { continue };
-            problems.check(!command.program.is_empty(), &format!("{field}.program"), "must not be empty");
-            problems.check(!command.timeout.is_zero(), &format!("{field}.timeout"), "must be above 0");
+            command.check(field, &mut problems);
         }
         problems.into_result()?;
-        let scripts = commands.iter().filter_map(|(_, command)| *command).map(script);
+        let scripts = commands.iter().filter_map(|(_, command)| *command).map(Command::script);
         Ok(scripts
             .fold(Preview::new(), Preview::script)
-            .change("dependencies", "as they are", format!("after `{}`", line(&self.install)))
+            .change("dependencies", "as they are", format!("after `{}`", self.install))
             .unknown("which packages change: the command decides"))
     }
 
@@ -170,16 +128,16 @@ impl Step<Services> for InstallDependencies {
         _before: &Captured,
     ) -> Result<Receipt<Services>, StepError> {
         cx.progress().say("installing dependencies");
-        succeeded(&self.install, &self.host.run(permit, &self.install).await?)?;
+        self.host.run(permit, &self.install).await?.demand(&self.install)?;
         let summary = match &self.check {
-            None => format!("`{}` ended with 0", line(&self.install)),
+            None => format!("`{}` ended with 0", self.install),
             Some(check) => {
-                succeeded(check, &self.host.query(check).await.map_err(StepError::after_effect)?)?;
-                format!("`{}` and then `{}` ended with 0", line(&self.install), line(check))
+                self.host.query(check).await.map_err(StepError::after_effect)?.demand(check)?;
+                format!("`{}` and then `{check}` ended with 0", self.install)
             }
         };
         let evidence = Evidence::new(ServicesActivity::InstallDependencies, summary)
-            .value("command", line(&self.install))
+            .value("command", self.install.to_string())
             .value("code", 0);
         Ok(Receipt::new().observed(evidence))
     }

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use flow_core::port::AssetRank;
 use flow_core::prelude::*;
 use flow_core::receipt::{AssetsFacts, BuildFacts};
 use flow_core::stage::{Assets, Build};
@@ -178,4 +179,21 @@ async fn a_base_url_that_is_none_is_refused_by_the_plan() {
         let step = CheckReachability::new(store(&world), Arc::new(world.clone()), base);
         assert_eq!(step.preview(&context()).await.unwrap_err().kind(), ErrorKind::Invalid, "{base}");
     }
+}
+
+#[tokio::test]
+async fn files_of_a_rank_must_come_with_the_headers_that_are_demanded_of_it() {
+    let world = site();
+    world.assets.serve([("index.html", "old"), ("app.11111111.js", "app"), ("app.js", "app")]);
+    let demanding = |rank| reach(&world).with_header(rank, "Cache-Control", "immutable");
+    run(&demanding(AssetRank::Hashed), &context()).await.unwrap();
+    for (rank, file) in [(AssetRank::Asset, "app.js"), (AssetRank::Entry, "index.html")] {
+        let error = run(&demanding(rank), &context()).await.unwrap_err();
+        let problem = format!("{file}: no `immutable` in the header `cache-control`");
+        assert_eq!(error.facts().collect::<Vec<_>>(), [("files", problem.as_str())]);
+    }
+    let odd = reach(&world).with_header(AssetRank::Page, "Cache Control", "");
+    let error = odd.preview(&context()).await.unwrap_err();
+    let problems = std::error::Error::source(&error).unwrap().to_string();
+    assert!(problems.contains("no HTTP token") && problems.contains("a value is empty"), "{problems}");
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use flow_core::durable::Journaled;
 use flow_core::gate::StandardGate;
 use flow_core::journal::MemoryJournal;
-use flow_core::plan::{Approvals, Plan};
+use flow_core::plan::{Approvals, Plan, PlanProblem};
 use flow_core::port::{Command, Gauge, Router, RuleSet, SecurityAspect, SecurityCheck};
-use flow_core::stage::{MonitoringActivity, Prepare, Services, Verify};
+use flow_core::stage::{MonitoringActivity, Prepare, Services, StageName, Verify};
 use flow_core::steps::{
     ApplyAlertRules, BuildArtifacts, CheckFunctions, CheckJourney, CheckSecurity, ConfirmOrder,
     ConfirmRollbackPlan, ConfirmScope, Expectation, FunctionCode, FunctionRelease, FunctionTest, HandOver,
@@ -228,4 +228,24 @@ async fn a_release_that_fails_its_verification_leaves_the_old_one_as_it_was() {
     assert_eq!(shop.weights().await, Weights::all_to(name!("1.0.0")));
     assert_eq!(shop.page(), "page 1.0.0", "past every cache");
     assert_eq!(shop.evidence.all().len(), 1);
+}
+
+#[tokio::test]
+async fn a_plan_without_a_vault_is_refused_with_everything_that_would_be_sealed() {
+    let shop = Shop::new();
+    let release = name!("1.0.0");
+    let setting = Setting { vault: None, ..shop.setting(release.clone()) };
+    let refused = shop.workflow(&release).plan(&setting).await.unwrap_err();
+    let sealing: Vec<(StageName, Name)> = refused
+        .problems
+        .into_iter()
+        .map(|problem| match problem {
+            PlanProblem::NoVault { stage, step } => (stage, step),
+            other => panic!("{other}"),
+        })
+        .collect();
+    for service in [name!("db"), name!("web")] {
+        assert!(sealing.contains(&(StageName::Services, service)), "{sealing:?}");
+    }
+    assert_eq!(shop.world.changes(), [""; 0]);
 }

@@ -53,7 +53,9 @@ const LIMIT: usize = 8 << 20;
 ///         match site {
 ///             Site::Page { status, body } => drop(self.0.serve(&url, Page::new(status, body))),
 ///             Site::Slow { takes } => drop(self.0.serve(&url, Page::new(200, "").taking(takes))),
-///             Site::Redirect { to: _ } => drop(self.0.serve(&url, Page::new(302, ""))),
+///             Site::Redirect { to } => {
+///                 drop(self.0.serve(&url, Page::new(302, "").header("Location", to)));
+///             }
 ///             Site::Silent => drop(self.0.serve(&url, Page::silent())),
 ///             _ => {}
 ///         }
@@ -77,6 +79,7 @@ macro_rules! prober_conformance {
         $crate::$then! { prober $with
             any_status_is_a_reply
             the_body_arrives_byte_by_byte
+            the_headers_arrive_by_their_names
             the_time_is_what_the_answer_took
             a_redirect_is_not_followed
             one_probe_is_one_request
@@ -106,7 +109,7 @@ pub enum Site {
         /// The time from the request to the answer.
         takes: Duration,
     },
-    /// 302 to another URL.
+    /// 302 to another URL, which its header `Location` names.
     Redirect {
         /// The other URL.
         to: String,
@@ -156,6 +159,14 @@ pub async fn the_body_arrives_byte_by_byte(fixture: &impl ProberFixture) -> Chec
         let reply = probe(fixture, url, LONG).await?;
         assert!(reply.body == body, "{} bytes came as {} other ones", body.len(), reply.body.len());
     }
+    Ok(())
+}
+
+/// What a header says is in the reply, by its name in lower case.
+pub async fn the_headers_arrive_by_their_names(fixture: &impl ProberFixture) -> Checked {
+    let to = fixture.serve(Site::Page { status: 200, body: Vec::new() }).await?;
+    let url = fixture.serve(Site::Redirect { to: to.clone() }).await?;
+    assert_eq!(probe(fixture, url, LONG).await?.headers.get("location"), Some(&to));
     Ok(())
 }
 

@@ -63,6 +63,7 @@ struct Served {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     status: u16,
+    headers: BTreeMap<String, String>,
     body: Vec<u8>,
     takes: Option<Duration>,
 }
@@ -71,7 +72,14 @@ impl Page {
     /// A page that is there at once.
     #[must_use]
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, body: body.into(), takes: Some(Duration::ZERO) }
+        Self { status, headers: BTreeMap::new(), body: body.into(), takes: Some(Duration::ZERO) }
+    }
+
+    /// The same page with a header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.insert(name.into().to_ascii_lowercase(), value.into());
+        self
     }
 
     /// The same page, answered after this time.
@@ -84,7 +92,7 @@ impl Page {
     /// A server that takes the request and never answers.
     #[must_use]
     pub const fn silent() -> Self {
-        Self { status: 200, body: Vec::new(), takes: None }
+        Self { status: 200, headers: BTreeMap::new(), body: Vec::new(), takes: None }
     }
 }
 
@@ -213,7 +221,12 @@ impl Prober for FakeProber {
             Err(_) => Duration::ZERO,
         };
         tokio::time::sleep(waited).await;
-        found.map(|page| ProbeReply { status: page.status, body: page.body, elapsed: waited })
+        found.map(|Page { status, headers, body, takes: _ }| ProbeReply {
+            status,
+            headers,
+            body,
+            elapsed: waited,
+        })
     }
 }
 

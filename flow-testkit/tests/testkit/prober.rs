@@ -1,5 +1,6 @@
 //! The fake prober, and probers that break one promise each.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +18,7 @@ enum Break {
     Nothing,
     BadStatusIsAnError,
     BodyIsText,
+    DropsHeaders,
     TakesNoTime,
     FollowsRedirects,
     TriesAgain,
@@ -56,8 +58,8 @@ impl ProberFixture for Fixture {
             Site::Page { status, body } => Page::new(status, body),
             Site::Slow { takes } => Page::new(200, "").taking(takes),
             Site::Redirect { to } => {
-                *self.0.leads.lock().unwrap() = Some(to);
-                Page::new(302, "")
+                *self.0.leads.lock().unwrap() = Some(to.clone());
+                Page::new(302, "").header("Location", to)
             }
             Site::Silent => Page::silent(),
             _ => return Ok(url),
@@ -84,6 +86,7 @@ impl Prober for Looking {
                 reply.body = String::from_utf8_lossy(&reply.body).into_owned().into_bytes();
                 Ok(reply)
             }
+            (Break::DropsHeaders, Ok(reply)) => Ok(ProbeReply { headers: BTreeMap::new(), ..reply }),
             (Break::TakesNoTime, Ok(reply)) => Ok(ProbeReply { elapsed: Duration::ZERO, ..reply }),
             (Break::FollowsRedirects, Ok(reply)) if reply.status == 302 => {
                 let url = self.leads.lock().unwrap().clone().unwrap_or_default();
@@ -100,7 +103,8 @@ impl Prober for Looking {
             }
             (Break::NobodyIsTimedOut, Err(_)) => Err(StepError::new(ErrorKind::TimedOut, "no answer")),
             (Break::CutsLongBodies, Err(_)) => {
-                Ok(ProbeReply { status: 200, body: b"x".to_vec(), elapsed: Duration::ZERO })
+                let headers = BTreeMap::new();
+                Ok(ProbeReply { status: 200, headers, body: b"x".to_vec(), elapsed: Duration::ZERO })
             }
             (Break::NamesNoField, Err(_)) if kind == Some(ErrorKind::Invalid) => {
                 Err(StepError::new(ErrorKind::Invalid, "bad"))
@@ -123,6 +127,7 @@ mod broken {
     flow_testkit::broken_implementations! { prober_conformance, prober:
         any_status_is_a_reply => || with(Break::BadStatusIsAnError),
         the_body_arrives_byte_by_byte => || with(Break::BodyIsText),
+        the_headers_arrive_by_their_names => || with(Break::DropsHeaders),
         the_time_is_what_the_answer_took => || with(Break::TakesNoTime),
         a_redirect_is_not_followed => || with(Break::FollowsRedirects),
         one_probe_is_one_request => || with(Break::TriesAgain),

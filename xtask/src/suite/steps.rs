@@ -32,8 +32,8 @@ pub(crate) enum Action {
     Outside,
 }
 
-/// The one feature that nothing in the workspace turns on by itself.
-const MOCKS: &str = "flow-testkit/mockall";
+/// The features that nothing in the workspace turns on by itself.
+const FEATURES: &str = "flow-testkit/mockall,flow-local/age";
 
 /// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
 const TESTS: Step = Step {
@@ -42,7 +42,7 @@ const TESTS: Step = Step {
         "test",
         "--workspace",
         "--features",
-        MOCKS,
+        FEATURES,
         "--locked",
         "--no-fail-fast",
         "--lib",
@@ -73,7 +73,7 @@ const STEPS: &[Step] = &[
             "--workspace",
             "--all-targets",
             "--features",
-            MOCKS,
+            FEATURES,
             "--locked",
             "--",
             "-D",
@@ -89,7 +89,7 @@ const STEPS: &[Step] = &[
             "--doc",
             "--workspace",
             "--features",
-            MOCKS,
+            FEATURES,
             "--locked",
             "--no-fail-fast",
         ]),
@@ -103,7 +103,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "docs",
-        action: Action::Docs(&["doc", "--workspace", "--no-deps", "--features", MOCKS, "--locked"]),
+        action: Action::Docs(&["doc", "--workspace", "--no-deps", "--features", FEATURES, "--locked"]),
     },
     Step { name: "public API", action: Action::PublicApi },
 ];
@@ -145,9 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn the_mocks_are_linted_tested_and_documented() {
+    fn what_features_add_is_linted_tested_and_documented() {
         let with = all().iter().filter(|step| match &step.action {
-            Action::Cargo(args) | Action::Tests(args) | Action::Docs(args) => args.contains(&MOCKS),
+            Action::Cargo(args) | Action::Tests(args) | Action::Docs(args) => args.contains(&FEATURES),
             _ => false,
         });
         assert_eq!(with.map(|step| step.name).collect::<Vec<_>>(), ["clippy", "tests", "doctests", "docs"]);

@@ -1,5 +1,6 @@
 //! One bounded HTTP/1.1 exchange over TCP.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use bytes::Bytes;
 use flow_core::Clock;
 use futures::future::{Either, select};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Uri};
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -96,6 +97,8 @@ impl Url {
 /// What came back.
 pub(super) struct Reply {
     pub(super) status: u16,
+    /// By name in lower case.
+    pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Bytes,
     /// From sending the request to the last byte of the body.
     pub(super) elapsed: Duration,
@@ -144,18 +147,28 @@ async fn talk(
     let begun = clock.monotonic();
     let answer = pin!(async {
         let response = sender.send_request(request).await.map_err(|error| Failure::Broken(error.into()))?;
-        let status = response.status().as_u16();
+        let (status, headers) = (response.status().as_u16(), headers(&response));
         let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() { Failure::TooLarge(limit) } else { Failure::Broken(error) }
         })?;
         let elapsed = clock.monotonic().saturating_sub(begun);
-        Ok(Reply { status, body: body.to_bytes(), elapsed })
+        Ok(Reply { status, headers, body: body.to_bytes(), elapsed })
     });
     // The connection is driven here, not in a task of its own: it ends with this exchange, whatever ends that.
     match select(answer, pin!(connection)).await {
         Either::Left((reply, _)) => reply,
         Either::Right((_, answer)) => answer.await,
     }
+}
+
+/// The headers of a response: a value that is no text is shown as far as it is.
+fn headers<B>(response: &Response<B>) -> BTreeMap<String, String> {
+    let names = response.headers().keys();
+    let values = |name: &HeaderName| {
+        let values = response.headers().get_all(name).into_iter();
+        values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
+    };
+    names.map(|name| (name.as_str().to_owned(), values(name))).collect()
 }
 
 /// Connects to the URL's host and port.

@@ -14,6 +14,8 @@ mod http;
 mod prober;
 mod rules;
 mod vault;
+#[cfg(feature = "age")]
+mod vault_key;
 mod webhook;
 
 pub use assets::DirectoryAssets;
@@ -23,4 +25,6 @@ pub use evidence::DirectoryEvidence;
 pub use prober::HttpProber;
 pub use rules::RuleFiles;
 pub use vault::DirectoryVault;
+#[cfg(feature = "age")]
+pub use vault_key::VaultKey;
 pub use webhook::Webhook;

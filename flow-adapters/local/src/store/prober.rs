@@ -38,7 +38,12 @@ impl Prober for HttpProber {
         let reply = exchange(&*self.clock, request.timeout, &url, get, LIMIT)
             .await
             .map_err(|failure| refused(failure, &url))?;
-        Ok(ProbeReply { status: reply.status, body: reply.body.into(), elapsed: reply.elapsed })
+        Ok(ProbeReply {
+            status: reply.status,
+            headers: reply.headers,
+            body: reply.body.into(),
+            elapsed: reply.elapsed,
+        })
     }
 }
 

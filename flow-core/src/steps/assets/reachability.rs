@@ -11,7 +11,7 @@ use crate::error::{Cause, ErrorKind, Problems, StepError};
 use crate::name;
 use crate::name::{Digest, Name};
 use crate::permit::Permit;
-use crate::port::{AssetFile, AssetStore, ProbeRequest, Prober};
+use crate::port::{AssetFile, AssetRank, AssetStore, ProbeRequest, Prober, asset_order};
 use crate::receipt::{Evidence, Receipt};
 use crate::rollback::Captured;
 use crate::stage::{Assets, AssetsActivity};
@@ -34,6 +34,7 @@ pub struct CheckReachability {
     store: Arc<dyn AssetStore>,
     prober: Arc<dyn Prober>,
     base_url: String,
+    headers: Vec<(AssetRank, String, String)>,
 }
 
 headed!(CheckReachability);
@@ -43,7 +44,15 @@ impl CheckReachability {
     /// Fetches the files of `store` below `base_url`.
     pub fn new(store: Arc<dyn AssetStore>, prober: Arc<dyn Prober>, base_url: impl Into<String>) -> Self {
         let heading = Heading::within(name!("check-reachability"), Duration::from_mins(30));
-        Self { heading, store, prober, base_url: base_url.into() }
+        Self { heading, store, prober, base_url: base_url.into(), headers: Vec::new() }
+    }
+
+    /// Demands that every fetched file of `rank` comes with a header `name` that contains `value`, such as `immutable` in the
+    /// `Cache-Control` of assets whose names hold their hash.
+    #[must_use]
+    pub fn with_header(mut self, rank: AssetRank, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((rank, name.into().to_ascii_lowercase(), value.into()));
+        self
     }
 
     fn url(&self, path: &str) -> String {
@@ -57,7 +66,14 @@ impl CheckReachability {
             Err(error) => Some(format!("no answer: {}", Cause::from(&error))),
             Ok(reply) if reply.status != 200 => Some(format!("status {}", reply.status)),
             Ok(reply) if Digest::of(&reply.body) != file.digest => Some("another content".to_owned()),
-            Ok(_) => None,
+            Ok(reply) => {
+                let (rank, ..) = asset_order(path);
+                let mut demanded = self.headers.iter().filter(|(of, ..)| *of == rank);
+                let missing = demanded.find(|(_, name, value)| {
+                    !reply.headers.get(name).is_some_and(|found| found.contains(value.as_str()))
+                });
+                missing.map(|(_, name, value)| format!("no `{value}` in the header `{name}`"))
+            }
         }
     }
 
@@ -107,7 +123,11 @@ impl Step<Assets> for CheckReachability {
     }
 
     fn definition(&self) -> Value {
-        json!({ "site": self.store.resource(), "base_url": self.base_url })
+        let mut definition = json!({ "site": self.store.resource(), "base_url": self.base_url });
+        if let (Some(parts), false) = (definition.as_object_mut(), self.headers.is_empty()) {
+            parts.insert("headers".to_owned(), json!(self.headers));
+        }
+        definition
     }
 
     async fn preview(&self, _cx: &StepContext<Assets>) -> Result<Preview, StepError> {
@@ -115,6 +135,11 @@ impl Step<Assets> for CheckReachability {
         let web = self.base_url.starts_with("http://") || self.base_url.starts_with("https://");
         problems.check(web, "base_url", "must begin with `http://` or `https://`");
         problems.check(!self.base_url.contains(['?', '#']), "base_url", "must have no query and no fragment");
+        for (_, name, value) in &self.headers {
+            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            problems.check(!name.is_empty() && name.bytes().all(token), "headers", "a name is no HTTP token");
+            problems.check(!value.is_empty(), "headers", "a value is empty: every header contains nothing");
+        }
         problems.into_result()?;
         Ok(Preview::new())
     }

@@ -17,7 +17,6 @@ use crate::receipt::{AssetsFacts, Evidence, Receipt};
 use crate::rollback::{Captured, Outcome, Reversibility, Rollback};
 use crate::stage::{Assets, AssetsActivity, StageName};
 use crate::step::{Preview, Step};
-use crate::steps::artifact::built;
 use crate::steps::heading::{Heading, headed};
 
 /// How many paths a message names.
@@ -39,7 +38,7 @@ impl SiteFiles {
     fn directory(&self, cx: &StepContext<Assets>) -> Result<PathBuf, StepError> {
         match self {
             Self::Directory(path) => Ok(path.clone()),
-            Self::Artifact(name) => Ok(built(cx, name)?.path),
+            Self::Artifact(name) => Ok(cx.artifact(name)?.path),
         }
     }
 }

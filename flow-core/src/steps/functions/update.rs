@@ -16,7 +16,6 @@ use crate::receipt::{Artifact, Evidence, Receipt};
 use crate::rollback::Captured;
 use crate::stage::{Functions, FunctionsActivity};
 use crate::step::{Preview, Step};
-use crate::steps::artifact::built;
 use crate::steps::heading::{Heading, headed, joined};
 
 /// Where a function's code comes from.
@@ -49,7 +48,7 @@ impl UpdateFunctionCode {
     fn artifact(&self, cx: &StepContext<Functions>) -> Result<Artifact, StepError> {
         match &self.code {
             FunctionCode::Pinned(artifact) => Ok(artifact.clone()),
-            FunctionCode::Artifact(name) => built(cx, name),
+            FunctionCode::Artifact(name) => cx.artifact(name),
         }
     }
 }

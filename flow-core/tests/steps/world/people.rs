@@ -45,7 +45,10 @@ impl Prober for World {
             let page = if pages.len() > 1 { pages.remove(0) } else { pages[0].clone() };
             (page.status, page.body.into_bytes(), page.elapsed)
         };
-        Ok(ProbeReply { status, body, elapsed })
+        // A site is served with its own rule for caches.
+        let kept = request.url.contains("11111111").then_some(("cache-control", "public, immutable"));
+        let headers = kept.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(ProbeReply { status, headers, body, elapsed })
     }
 }
 

@@ -73,10 +73,9 @@ impl Tree {
         }
         let beside = beside(path)?;
         let stands = self.place(&beside)?.and_then(|place| self.0.get(&place)?.content().map(<[u8]>::to_vec));
-        let right =
-            stands.unwrap_or_default().iter().zip(content).take_while(|(old, new)| old == new).count();
+        let right = common(&stands.unwrap_or_default(), content);
         let reach = right + (content.len() - right) / 2;
-        self.put(&beside, HostNode::File(content.iter().take(reach).copied().collect()))?;
+        self.put(&beside, HostNode::File(content.get(..reach).unwrap_or_default().to_vec()))?;
         Ok(reach - right)
     }
 

@@ -2,7 +2,6 @@
 
 mod adapter;
 mod content;
-mod order;
 mod site;
 mod tree;
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
-use flow_core::port::{AssetFile, Manifest};
+use flow_core::port::{AssetFile, Manifest, asset_order};
 use flow_core::{CancelToken, Digest, ErrorKind, Problems, StepError};
 
 use super::content::{copy, digest_of};
-use super::order::key;
 use super::tree::{Bookkeeping, RESERVED, describe, manifest};
 use crate::store::blocking::go_on;
 use crate::store::directory::{Directory, Readers, STAGED, failed, put_in_force};
@@ -110,7 +109,7 @@ impl Site {
 
     /// Puts all staged files in force, each at once and whole, in the order of [`key`].
     pub(super) fn publish(&mut self, token: &CancelToken) -> Result<(), StepError> {
-        self.queue.sort_by(|left, right| key(&left.path).cmp(&key(&right.path)));
+        self.queue.sort_by(|left, right| asset_order(&left.path).cmp(&asset_order(&right.path)));
         for staging in std::mem::take(&mut self.queue) {
             go_on(token)?;
             let (directory, name) = self.root.make_way(&staging.path, Readers::Everyone)?;
@@ -121,7 +120,7 @@ impl Site {
 
     /// Removes files, in the reverse order of [`key`], and then the directories that this leaves empty.
     pub(super) fn remove(&self, mut paths: Vec<&str>, token: &CancelToken) -> Result<(), StepError> {
-        paths.sort_by(|left, right| key(right).cmp(&key(left)));
+        paths.sort_by(|left, right| asset_order(right).cmp(&asset_order(left)));
         let mut parents = BTreeSet::new();
         for path in paths {
             go_on(token)?;

@@ -1,13 +1,14 @@
-//! In which order files come into force.
-
 use std::cmp::Reverse;
+
+use serde::Serialize;
 
 /// When a file comes into force: the lower, the earlier. What is removed goes the other way round.
 ///
 /// A page names assets and never the other way round, so pages come after everything that they may name, and entry pages,
 /// which name other pages, come last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssetRank {
     /// An asset whose name holds the hash of its content: it never changes, so it disturbs nobody.
     Hashed,
     /// Any other asset.
@@ -19,22 +20,30 @@ pub(super) enum Rank {
 }
 
 /// The rank of the file at `path`.
-pub(super) fn rank(path: &str) -> Rank {
+fn rank(path: &str) -> AssetRank {
     let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     if name == "index.html" || name == "index.htm" {
-        Rank::Entry
+        AssetRank::Entry
     } else if matches!(extension, Some("html" | "htm" | "xhtml")) {
-        Rank::Page
+        AssetRank::Page
     } else if names_its_hash(&name) {
-        Rank::Hashed
+        AssetRank::Hashed
     } else {
-        Rank::Asset
+        AssetRank::Asset
     }
 }
 
-/// The key to sort paths by: rank first, then entry pages of inner directories before outer ones, then the path.
-pub(super) fn key(path: &str) -> (Rank, Reverse<usize>, &str) {
+/// The key to sort a site's paths by for the order in which they come into force: rank first, then those of inner
+/// directories before outer ones, then the path. What is removed goes the other way round.
+///
+/// ```
+/// let mut paths = ["index.html", "about.html", "app.3f2a9c1b.js", "site.css"];
+/// paths.sort_by_key(|path| flow_core::port::asset_order(path));
+/// assert_eq!(paths, ["app.3f2a9c1b.js", "site.css", "about.html", "index.html"]);
+/// ```
+#[must_use]
+pub fn asset_order(path: &str) -> (AssetRank, Reverse<usize>, &str) {
     (rank(path), Reverse(path.matches('/').count()), path)
 }
 
@@ -57,12 +66,12 @@ mod tests {
     #[test]
     fn a_part_of_eight_hexadecimal_digits_is_a_hash_and_a_word_is_none() {
         for hashed in ["app.3f2a9c1b.js", "css/site-0123456789abcdef.css", "3F2A9C1B.png"] {
-            assert_eq!(rank(hashed), Rank::Hashed, "{hashed}");
+            assert_eq!(rank(hashed), AssetRank::Hashed, "{hashed}");
         }
         for plain in
             ["app.js", "feedface.js", "app.3f2a9c1.js", "app.3f2a9c1x.js", "x.3f2a9c1b", "robots.txt"]
         {
-            assert_eq!(rank(plain), Rank::Asset, "{plain}");
+            assert_eq!(rank(plain), AssetRank::Asset, "{plain}");
         }
     }
 
@@ -70,7 +79,7 @@ mod tests {
     fn the_outermost_entry_page_comes_last() {
         let mut paths =
             ["index.html", "about.html", "app.3f2a9c1b.js", "docs/index.html", "a.css", "p.3f2a9c1b.html"];
-        paths.sort_by_key(|path| key(path));
+        paths.sort_by_key(|path| asset_order(path));
         assert_eq!(
             paths,
             ["app.3f2a9c1b.js", "a.css", "about.html", "p.3f2a9c1b.html", "docs/index.html", "index.html"]

@@ -1,0 +1,17 @@
+//! The steps and the asset store against real files and real commands, below directories that stand for hosts.
+
+#[cfg(test)]
+#[path = "conformance/assets.rs"]
+mod assets;
+#[cfg(test)]
+#[path = "conformance/fake.rs"]
+mod fake;
+#[cfg(test)]
+#[path = "conformance/link.rs"]
+mod link;
+#[cfg(test)]
+#[path = "conformance/place.rs"]
+mod place;
+#[cfg(test)]
+#[path = "conformance/world.rs"]
+mod world;
