@@ -10,8 +10,20 @@ use crate::workspace::Workspace;
 const BASELINE: &str = "docs/api-baseline.md";
 
 /// The crates whose API users build on.
-const CRATES: &[&str] =
-    &["flow-core", "flow-testkit", "flow-build", "flow-journal", "flow-local", "flow-migrate"];
+const CRATES: &[&str] = &[
+    "flow-core",
+    "flow-testkit",
+    "flow-build",
+    "flow-haproxy",
+    "flow-host",
+    "flow-journal",
+    "flow-linux",
+    "flow-local",
+    "flow-migrate",
+    "flow-nginx",
+    "flow-pm2",
+    "flow-ssh",
+];
 
 /// Why there is nothing to compare with.
 #[derive(Debug, Error)]

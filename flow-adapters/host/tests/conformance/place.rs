@@ -38,7 +38,7 @@ fn step(world: &World) -> PlaceRelease {
     PlaceRelease::new(world.hosts(), config(world))
 }
 
-async fn place(world: &World, step: &PlaceRelease) -> Result<flow_core::Receipt<Services>, StepError> {
+async fn place(world: &World, step: &PlaceRelease) -> Result<Receipt<Services>, StepError> {
     let (cx, permit) = (world.context(), permit());
     let before = step.capture(&cx).await?;
     step.run(&cx, &permit, &before).await
@@ -176,7 +176,8 @@ async fn dependencies_are_taken_over_where_the_lock_file_and_the_command_are_the
 #[tokio::test]
 async fn what_fails_on_one_host_leaves_no_release_there_and_undo_removes_the_others() {
     const ONLY_ON_THE_FIRST: &str = "case $(pwd -P) in */web-2/*) exit 1;; esac";
-    let cases: [(&str, fn(&World) -> ReleaseConfig); 2] = [
+    type Breaking = fn(&World) -> ReleaseConfig;
+    let cases: [(&str, Breaking); 2] = [
         ("the installation", |world| {
             let command = Command::new("sh", ["-c", ONLY_ON_THE_FIRST]);
             ReleaseConfig { install: Some(Install { command, reuse: None }), check: None, ..config(world) }

@@ -1,12 +1,12 @@
 //! Files and reloads: what nginx refuses is seen, and what was in force stays so.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use flow_core::port::Router;
@@ -302,13 +302,8 @@ async fn a_reload_costs_clients_that_keep_connections_no_more_than_nginxs_own() 
 
 /// Waits until so many more requests have ended.
 async fn further(load: &UnderWay, requests: usize) -> Outside<()> {
-    let begun = Cell::new(None);
-    load.until(|log| {
-        let first = begun.get().unwrap_or(log.requests());
-        begun.set(Some(first));
-        log.requests() >= first + requests
-    })
-    .await
+    let begun = OnceLock::new();
+    load.until(|log| log.requests() >= begun.get_or_init(|| log.requests()) + requests).await
 }
 
 #[test]

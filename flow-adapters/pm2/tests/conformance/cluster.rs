@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use flow_core::ErrorKind;
 use flow_core::port::{LaunchSpec, ProcessManager as _};
 use flow_pm2::{Mode, Pm2Config, Readiness, Replacement};
 use flow_proving::app::Behaviour;
