@@ -76,7 +76,7 @@ pub enum Daemon {
     /// A launch is refused: somebody else, such as the system's service manager, starts it.
     #[default]
     MustRun,
-    /// A launch starts it, by `pm2 ping` with the home and these in its environment and nothing else.
+    /// A launch starts it, by `pm2 ping` with an environment of its own, in which PM2 is told to ask nobody for news.
     Start {
         /// PM2's command.
         pm2: PathBuf,

@@ -76,18 +76,13 @@ impl Pm2Processes {
         if let Some(app) = listed.filter(|app| app.status != Status::Stopping) {
             ending.delete(self, app.id).await?;
         }
-        // Only once PM2 knows that it is to end: it would start again what was killed before.
-        if let Some(app) = listed.filter(|app| kill && app.status == Status::Stopping) {
-            match self.home.kill(app.id).await {
-                // One that has ended since has no number any more.
-                Ok(()) | Err(CallError::Refused(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
         let own = listed.and_then(|app| app.pid);
-        for member in found.members.iter().filter(|member| Some(member.process.id.pid) != own) {
-            let process = member.process.id;
+        // PM2 would start again what is killed before it knows that it is to end.
+        let kill = kill && listed.is_none_or(|app| app.status != Status::Started);
+        let leader = found.leader.iter().map(|leader| leader.id);
+        for process in leader.chain(found.members.iter().map(|member| member.process.id)) {
             if kill {
+                // Never through PM2: where the process has just ended it has 0 for its id, which is all of PM2's own group.
                 self.outside.machine().signal(permit, process, Signal::Kill).await?;
             } else if own.is_none() && ending.asked.insert(process) {
                 // What a living parent started is the parent's to end.

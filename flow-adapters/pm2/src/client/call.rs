@@ -3,6 +3,9 @@
 //! The daemon appends its own callback to whatever arguments come, so a call with one too few or too many throws inside it;
 //! it then deletes every app, starts itself anew and starts the apps again. Nothing but a [`Call`] is ever sent, and only
 //! behind the [`Gate`].
+//!
+//! `sendSignalToProcessId` is no [`Call`]: where an app's process has just ended PM2 has 0 for its id, and the signal goes to PM2's own
+//! process group, to the daemon and every worker of its cluster.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,8 +32,6 @@ pub(crate) enum Call<'c> {
     Restart(u64),
     /// Stops an app and forgets it. The answer comes when its process is gone.
     Delete(u64),
-    /// Sends a signal, by its name, to an app's process.
-    Signal(u64, &'static str),
 }
 
 /// How many arguments each call has.
@@ -45,7 +46,6 @@ impl Call<'_> {
             Self::Prepare(_) => "prepare",
             Self::Restart(_) => "restartProcessId",
             Self::Delete(_) => "deleteProcessId",
-            Self::Signal(..) => "sendSignalToProcessId",
         }
     }
 
@@ -55,7 +55,6 @@ impl Call<'_> {
             Self::Prepare(app) => serde_json::to_value(app).map_err(|_| CallError::Unwritable)?,
             Self::Restart(id) => json!({ "id": id }),
             Self::Delete(id) => json!(id),
-            Self::Signal(id, signal) => json!({ "process_id": id, "signal": signal }),
         })
     }
 

@@ -93,7 +93,11 @@ impl Home {
 
     async fn start(&self, pm2: &Path, path: &str) -> Result<(), StepError> {
         let home = self.path.display().to_string();
-        let env = BTreeMap::from([("PM2_HOME", home.clone()), ("HOME", home), ("PATH", path.to_owned())]);
+        let mut env = BTreeMap::from([("PM2_HOME", home.clone()), ("HOME", home), ("PATH", path.to_owned())]);
+        // PM2's command asks its maker's server for news the first time, and hangs where that does not answer.
+        for quiet in ["PM2_DISCRETE_MODE", "PM2_DISABLE_VERSION_CHECK", "PM2_NO_INTERACTION"] {
+            env.insert(quiet, "true".to_owned());
+        }
         let ping = Command {
             program: pm2,
             args: vec!["ping".into()],
@@ -121,11 +125,6 @@ impl Home {
     /// Stops an app and forgets it; returns when PM2 has seen its process gone, or after `patience`.
     pub(crate) async fn delete(&self, id: u64, patience: Duration) -> Result<(), CallError> {
         self.rpc.call_within(&Call::Delete(id), patience).await.map(drop)
-    }
-
-    /// Kills an app's process.
-    pub(crate) async fn kill(&self, id: u64) -> Result<(), CallError> {
-        self.rpc.call(&Call::Signal(id, "SIGKILL")).await.map(drop)
     }
 
     /// Starts the process of an app again.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flow_core::ErrorKind;
 use flow_core::port::{LaunchSpec, ProcessManager as _};
 use flow_pm2::{Mode, Pm2Config, Readiness, Replacement};
 use flow_proving::app::Behaviour;
@@ -34,7 +35,7 @@ fn replacement(world: &World, new: &[&str], old: &[&str], behaviour: &Behaviour)
 }
 
 #[tokio::test]
-async fn workers_are_replaced_one_by_one() -> Outside<()> {
+async fn workers_are_replaced_one_by_one_and_a_bad_one_ends_the_whole() -> Outside<()> {
     for version in Pm2Version::of_this_tier() {
         let port = Port::free()?;
         let world = World::without_daemon(*version, |config, _| in_cluster(config, &port))?;
@@ -45,6 +46,18 @@ async fn workers_are_replaced_one_by_one() -> Outside<()> {
         assert_eq!(old.len(), 2);
         assert!(old.iter().all(|instance| instance.address == format!("127.0.0.1:{}", port.number())));
 
+        let daemon = world.pm2.daemon();
+        for behaviour in [
+            Behaviour { crash_at_boot: true, ..Behaviour::of("2") },
+            Behaviour { dies_after_ms: 10, ..Behaviour::of("2") },
+        ] {
+            let bad = replacement(&world, &["b1", "b2"], &["a1", "a2"], &behaviour)?;
+            let refused = world.manager.replace(&permit(), &bad).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Failed, "{refused}");
+            assert_eq!(world.manager.instances(&WEB).await?, old);
+            assert_eq!(world.pm2.started().len(), 2);
+            assert_eq!(world.pm2.daemon(), daemon);
+        }
         let good = replacement(&world, &["c1", "c2"], &["a1", "a2"], &Behaviour::of("3"))?;
         world.manager.replace(&permit(), &good).await?;
         let reply = exchange(&port.address(), &Request::get("/")).await?;

@@ -50,6 +50,8 @@ async fn a_daemon_that_was_never_started_is_told_apart_from_one_that_was_killed(
 #[tokio::test]
 async fn a_missing_daemon_is_started_in_its_own_home_with_a_clean_environment() -> Outside<()> {
     let world = World::without_daemon(Pm2Version::Seven, |config, _| config)?;
+    // As in a home that is really new.
+    fs::remove_file(world.pm2.home().join("touch"))?;
     let mut config = world.config.clone();
     let path = node_path().parent().unwrap().display().to_string();
     config.daemon =

@@ -237,6 +237,23 @@ async fn what_a_leader_leaves_behind_is_ended_with_it() -> Outside<()> {
     Ok(())
 }
 
+/// PM2 has 0 for the id of a process that has just ended: a signal sent through it then would end PM2.
+#[tokio::test]
+async fn stops_without_any_grace_end_no_daemon() -> Outside<()> {
+    let world = World::new().await?;
+    let daemon = world.pm2.daemon().ok_or("no daemon")?;
+    let mut quick = world.app("1", &Behaviour::of("1"))?;
+    quick.program = "/bin/sleep".into();
+    quick.args = vec!["1000".to_owned()];
+    for _ in 0..30 {
+        world.launch(&quick).await?;
+        world.manager.stop(&permit(), &WEB, &named("1"), Duration::ZERO).await?;
+        assert_eq!(world.pm2.daemon(), Some(daemon));
+    }
+    assert!(world.running().is_empty() && world.listed()?.is_empty());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_killed_instance_leaves_no_socket_for_the_next_to_stumble_over() -> Outside<()> {
     let world = World::with(|config, _| never_restarted(config)).await?;

@@ -45,6 +45,8 @@ impl World {
     ) -> Outside<Self> {
         let directory = Directory::new()?;
         let pm2 = Pm2::absent(&directory, version)?;
+        // PM2's command asks a server for news in a home without this, and hangs where that does not answer.
+        fs::write(pm2.home().join("touch"), "")?;
         let sockets = Addresses::Sockets { directory: directory.path().join("run") };
         let mut config = Pm2Config::new(pm2.home(), directory.path().join("state"), sockets);
         config.settle = Duration::from_millis(50);
