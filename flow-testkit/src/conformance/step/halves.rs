@@ -1,6 +1,6 @@
 //! Everything that can stand half-way: after each single change, and wherever the step itself waits.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use flow_core::{Outcome, Receipt, StepError};
@@ -86,8 +86,8 @@ pub async fn undone_after_it_died_where_it_waited_the_world_is_as_before(
 ) -> Checked {
     let trial = Trial::begin(fixture).await?;
     for goes_on in 0..MOST_WAITS {
-        let run = pin!(trial.run());
-        let died = Dying { run, goes_on }.await;
+        // Boxed, so that it is gone with the one who waited for it: what is only set aside has not died.
+        let died = Dying { run: Box::pin(trial.run()), goes_on }.await;
         let Some(ended) = died else {
             trial.restore(&format!("it died at its wait {goes_on}")).await?;
             continue;
