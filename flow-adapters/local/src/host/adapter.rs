@@ -1,16 +1,18 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::port::{Command, CommandOutput, Host, HostPath};
 use flow_core::{CancelToken, Clock, ErrorKind, Permit, StepError};
+use tokio::sync::RwLock;
 
 use super::client;
 use super::config::{self, HostConfig};
 use super::copy::copy;
 use super::root::Root;
-use crate::os::{CancelOnDrop, Ended, Limits, Program, off_thread};
+use crate::os::{CancelOnDrop, Ended, Limits, Program, go_on, off_thread};
 
 /// How long a copy waits for another one to the same place: one that was given up ends within a moment.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,6 +27,43 @@ pub struct LocalHost {
     root: Arc<Root>,
     config: HostConfig,
     clock: Arc<dyn Clock>,
+    calls: Arc<Calls>,
+}
+
+/// The calls whose work on files has not ended.
+///
+/// A thread that blocks cannot be stopped from outside. Of a call that is given up, what waits for a thread never begins, and
+/// what a thread is at ends before any later call begins: it would change what an undo has restored by then.
+#[derive(Debug, Default)]
+struct Calls {
+    at_work: Arc<RwLock<()>>,
+    given_up: AtomicBool,
+}
+
+impl Calls {
+    /// Waits until what was given up has ended.
+    async fn settle(&self) {
+        if self.given_up.load(Ordering::SeqCst) {
+            let _quiet = self.at_work.write().await;
+            self.given_up.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+/// A call that somebody waits for, until it is dropped without an answer.
+struct Call<'a> {
+    calls: &'a Calls,
+    token: CancelToken,
+    answered: bool,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.token.cancel();
+            self.calls.given_up.store(true, Ordering::SeqCst);
+        }
+    }
 }
 
 impl LocalHost {
@@ -35,15 +74,25 @@ impl LocalHost {
     /// cannot be used.
     pub fn open(config: HostConfig, clock: Arc<dyn Clock>) -> Result<Self, StepError> {
         config.check()?;
-        Ok(Self { root: Arc::new(Root::open(&config.root)?), config, clock })
+        Ok(Self { root: Arc::new(Root::open(&config.root)?), config, clock, calls: Arc::default() })
     }
 
     async fn on_root<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Root) -> Result<T, StepError> + Send + 'static,
     ) -> Result<T, StepError> {
-        let root = Arc::clone(&self.root);
-        off_thread(move || work(&root)).await
+        let token = CancelToken::new();
+        let mut call = Call { calls: &self.calls, token: token.clone(), answered: false };
+        self.calls.settle().await;
+        let (root, at_work) = (Arc::clone(&self.root), Arc::clone(&self.calls.at_work).read_owned().await);
+        let answer = off_thread(move || {
+            let _at_work = at_work;
+            go_on(&token)?;
+            work(&root)
+        });
+        let answer = answer.await;
+        call.answered = true;
+        answer
     }
 
     async fn execute(
@@ -52,6 +101,7 @@ impl LocalHost {
         cancel: Option<&CancelToken>,
     ) -> Result<CommandOutput, StepError> {
         config::check(command)?;
+        self.calls.settle().await;
         let search = self.config.env.get("PATH").map_or("", String::as_str);
         let file = client::find_program(&command.program, search)?;
         let (_open, directory) = client::working_directory(&self.root, command.directory.as_ref())?;

@@ -173,3 +173,52 @@ fn a_bad_configuration_is_refused_with_all_its_problems() {
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     assert!(missing.to_string().contains("root"), "{missing}");
 }
+
+/// A thread that blocks cannot be stopped from outside: what waits for one when its caller is given up must not begin.
+#[test]
+fn what_was_given_up_before_it_began_never_begins() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let fenced = Fenced::new();
+        fs::write(fenced.directory.path().join("new"), "new").unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || held.recv());
+        let (permit, path, new) = (permit(), at("inside/late"), fenced.directory.path().join("new"));
+        let calls = [
+            fenced.host.write(&permit, &path, b"late"),
+            fenced.host.link(&permit, &path, &path),
+            fenced.host.copy(&permit, &new, &path),
+        ];
+        for mut call in calls {
+            assert!(futures::poll!(call.as_mut()).is_pending());
+        }
+        release.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        // They stand in one line: whatever was before this has had its turn.
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert_eq!(fs::read_dir(fenced.root("inside")).unwrap().count(), 1, "something was written late");
+    });
+}
+
+/// What runs on though its caller gave it up has ended before the next call begins.
+#[tokio::test]
+async fn what_was_given_up_at_work_has_ended_before_the_next_call_begins() {
+    let fenced = Fenced::new();
+    let large = fenced.directory.path().join("large");
+    fs::File::create(&large).unwrap().set_len(256 << 20).unwrap();
+    let part = || {
+        let mut entries = fs::read_dir(fenced.root("inside")).unwrap().map(|entry| entry.unwrap().path());
+        entries.find(|path| path.extension().is_some_and(|extension| extension == "part"))
+    };
+    let (permit, path) = (permit(), at("inside/large"));
+    let mut copy = fenced.host.copy(&permit, &large, &path);
+    while part().is_none_or(|part| fs::metadata(part).unwrap().len() == 0) {
+        assert!(futures::poll!(copy.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(copy);
+    fenced.host.list(&at("inside")).await.unwrap();
+    // Whoever copies holds what arrives.
+    fs::File::open(part().unwrap()).unwrap().try_lock().unwrap();
+    assert!(!fenced.root("inside/large").exists());
+}
