@@ -7,6 +7,8 @@ use flow_core::{ErrorKind, Permit, StepError};
 
 /// How long a command on a tree of files may take.
 const TREE: Duration = Duration::from_mins(10);
+/// How often a tree is tried to be removed.
+const REMOVE_TRIES: u32 = 5;
 /// What a host keeps of a stream: an output of that size may have lost its beginning.
 const KEPT: usize = 1 << 20;
 
@@ -19,6 +21,20 @@ pub(super) async fn run<const N: usize>(
 ) -> Result<(), StepError> {
     let command = command(directory, argv);
     host.run(permit, &command).await?.demand(&command)
+}
+
+/// Removes a directory with all that is in it. What was given up with its caller, such as an installation, ends a moment
+/// later, and a file that it makes meanwhile keeps its directory from going: so this is tried again, and not for long.
+pub(super) async fn remove_tree(host: &dyn Host, permit: &Permit, tree: &HostPath) -> Result<(), StepError> {
+    let command = command(None, ["rm", "-r", "-f", "--", tree.as_str()]);
+    let mut output = host.run(permit, &command).await?;
+    for _ in 1..REMOVE_TRIES {
+        if output.succeeded() {
+            break;
+        }
+        output = host.run(permit, &command).await?;
+    }
+    output.demand(&command)
 }
 
 /// Asks a command that changes nothing, and must end with 0; its whole standard output.

@@ -20,7 +20,7 @@ use flow_core::{Digest, ErrorKind, Permit, Problems, StepError, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::commands::{look, run};
+use super::commands::{look, remove_tree, run};
 use crate::config::{Install, ReleaseConfig};
 
 const HOME: &str = "releases";
@@ -182,9 +182,9 @@ impl Releases<'_> {
     /// Takes the release out of its name first: half of one must never stand under it.
     async fn retire(&self, permit: &Permit, hex: &str) -> Result<(), StepError> {
         let old = under_way(hex, "old")?;
-        self.delete(permit, &old).await?;
+        remove_tree(self.0, permit, &old).await?;
         run(self.0, permit, None, ["mv", "-T", "--", release(hex)?.as_str(), old.as_str()]).await?;
-        self.delete(permit, &old).await.map_err(StepError::after_effect)
+        remove_tree(self.0, permit, &old).await.map_err(StepError::after_effect)
     }
 
     /// Points `current` to the release.
@@ -322,14 +322,10 @@ impl Releases<'_> {
         for left in self.0.list(&home).await?.iter().filter(|name| name.starts_with(UNDER_WAY)) {
             let left = home.join(left)?;
             if kept != Some(&left) {
-                self.delete(permit, &left).await?;
+                remove_tree(self.0, permit, &left).await?;
             }
         }
         Ok(())
-    }
-
-    async fn delete(&self, permit: &Permit, tree: &HostPath) -> Result<(), StepError> {
-        run(self.0, permit, None, ["rm", "-r", "-f", "--", tree.as_str()]).await
     }
 }
 

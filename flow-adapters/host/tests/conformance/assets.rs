@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use flow_core::port::AssetStore;
+use flow_core::port::{AssetStore, Manifest};
 use flow_core::{ErrorKind, name};
 use flow_host::HostAssets;
 use flow_testkit::conformance::Outside;
@@ -90,47 +90,71 @@ fn release(number: u8) -> Files {
     ])
 }
 
-/// Wherever the connection breaks, a page that is served finds what it names, and the site is brought back whole; and a broken
-/// restore is finished by the next one.
+/// Wherever the connection breaks, a page that is served finds what it names, and the site is brought back whole.
 #[tokio::test]
-async fn a_put_and_a_restore_that_broke_at_any_change_leave_a_whole_site_and_are_taken_back_or_finished() {
+async fn a_put_that_broke_at_any_change_leaves_a_whole_site_and_is_taken_back() {
+    // With nothing kept yet, what will be overwritten is kept first; with all of it kept, only files are put.
+    for (kept, changes) in [(false, 5), (true, 4)] {
+        let fixture = fresh().await;
+        let (store, breaks) = (&fixture.store, &fixture.world.breaks);
+        let [(_, one), (directory, two)] = releases(&fixture).await;
+        if kept {
+            store.put(&permit(), &directory, &two).await.unwrap();
+            store.restore(&permit(), &one).await.unwrap();
+        }
+        let mut broke = 0;
+        for nth in 1.. {
+            breaks.at(nth);
+            let put = store.put(&permit(), &directory, &two).await;
+            if !breaks.mend() {
+                put.unwrap();
+                break;
+            }
+            broke += 1;
+            assert!(!put.unwrap_err().kind().is_rejection(), "change {nth} stands, and the put is rejected");
+            whole(&fixture.files());
+            store.restore(&permit(), &one).await.unwrap();
+            assert_eq!(fixture.files(), release(1), "restored after change {nth} of a put");
+        }
+        assert!(broke >= changes, "{broke} changes were broken");
+    }
+}
+
+/// A restore that broke says so, and the next one finishes it.
+#[tokio::test]
+async fn a_restore_that_broke_at_any_change_is_finished_by_the_next_one() {
     let fixture = fresh().await;
     let (store, breaks) = (&fixture.store, &fixture.world.breaks);
-    let [first, second] = [release(1), release(2)];
-    let directories = [fixture.lay_out(&first).await.unwrap(), fixture.lay_out(&second).await.unwrap()];
-    let [one, two] = [store.read(&directories[0]).await.unwrap(), store.read(&directories[1]).await.unwrap()];
-    store.put(&permit(), &directories[0], &one).await.unwrap();
-    let (mut puts, mut restores) = (0, 0);
+    let [(_, one), (directory, two)] = releases(&fixture).await;
+    let mut broke = 0;
     for nth in 1.. {
-        breaks.at(nth);
-        let put = store.put(&permit(), &directories[1], &two).await;
-        if !breaks.mend() {
-            put.unwrap();
-            break;
-        }
-        puts += 1;
-        assert!(!put.unwrap_err().kind().is_rejection(), "change {nth} stands, and the put is rejected");
-        whole(&fixture.files());
-        store.restore(&permit(), &one).await.unwrap();
-        assert_eq!(fixture.files(), first, "restored after change {nth} of a put");
-    }
-    for nth in 1.. {
-        store.put(&permit(), &directories[1], &two).await.unwrap();
+        store.put(&permit(), &directory, &two).await.unwrap();
         breaks.at(nth);
         let restored = store.restore(&permit(), &one).await;
         if !breaks.mend() {
             restored.unwrap();
             break;
         }
-        restores += 1;
-        assert!(
-            !restored.unwrap_err().kind().is_rejection(),
-            "change {nth} stands, and the restore is rejected"
-        );
+        broke += 1;
+        assert!(!restored.unwrap_err().kind().is_rejection(), "change {nth} stands, and it is rejected");
+        whole(&fixture.files());
         store.restore(&permit(), &one).await.unwrap();
-        assert_eq!(fixture.files(), first, "restored once more after change {nth} of a restore");
+        assert_eq!(fixture.files(), release(1), "restored once more after change {nth}");
     }
-    assert!(puts > 4 && restores > 4, "{puts} changes of a put, {restores} of a restore");
+    assert!(broke > 4, "{broke} changes were broken");
+}
+
+/// Two releases, each with its directory, of which the first is served.
+async fn releases(fixture: &Fixture) -> [(PathBuf, Manifest); 2] {
+    let mut releases = Vec::new();
+    for number in [1, 2] {
+        let directory = fixture.lay_out(&release(number)).await.unwrap();
+        let manifest = fixture.store.read(&directory).await.unwrap();
+        releases.push((directory, manifest));
+    }
+    let releases: [_; 2] = releases.try_into().unwrap();
+    fixture.store.put(&permit(), &releases[0].0, &releases[0].1).await.unwrap();
+    releases
 }
 
 fn whole(files: &Files) {
@@ -145,12 +169,8 @@ fn whole(files: &Files) {
 async fn kept_content_that_somebody_changed_is_a_conflict_and_the_site_stays_as_it_is() {
     let fixture = fresh().await;
     let store = &fixture.store;
-    let directories =
-        [fixture.lay_out(&release(1)).await.unwrap(), fixture.lay_out(&release(2)).await.unwrap()];
-    let one = store.read(&directories[0]).await.unwrap();
-    store.put(&permit(), &directories[0], &one).await.unwrap();
-    let two = store.read(&directories[1]).await.unwrap();
-    store.put(&permit(), &directories[1], &two).await.unwrap();
+    let [(_, one), (directory, two)] = releases(&fixture).await;
+    store.put(&permit(), &directory, &two).await.unwrap();
     let kept = fixture.world.root("web-1").join("public/www.kept");
     let page = kept.join(one["index.html"].digest.hex());
     assert_eq!(fs::read(&page).unwrap(), release(1)["index.html"], "kept outside of what is served");

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -318,4 +319,21 @@ async fn what_is_shared_is_never_written_over_by_an_artefact_that_has_it() {
     assert!(!error.kind().is_rejection(), "{error}");
     assert_eq!(fs::read_to_string(world.root("web-1").join("shared/config/app.json")).unwrap(), "{}");
     assert!(!world.release("web-1", &world.artifact.digest.hex()).exists());
+}
+
+#[tokio::test]
+async fn what_something_that_was_given_up_still_writes_into_is_removed_all_the_same_and_not_for_ever() {
+    let world = World::new();
+    let untouched = world.seen();
+    let step = PlaceRelease::new(world.hosts(), world.config());
+    let cx = world.context();
+    let before = step.capture(&cx).await.unwrap();
+    step.run(&cx, &permit(), &before).await.unwrap();
+    let undo = async || step.roll_back(&cx, &permit(), &before, &Outcome::InDoubt(None)).await;
+    world.breaks.written_into.store(usize::MAX, Ordering::SeqCst);
+    let error = undo().await.unwrap_err();
+    assert!(!error.kind().is_rejection() && error.to_string().contains("Directory not empty"), "{error}");
+    world.breaks.written_into.store(4, Ordering::SeqCst);
+    undo().await.unwrap();
+    assert_eq!(world.seen(), untouched);
 }

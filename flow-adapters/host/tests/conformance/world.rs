@@ -22,6 +22,8 @@ pub(crate) struct Breaks {
     made: AtomicUsize,
     /// Which change from now on takes effect without an answer.
     at: Mutex<Option<usize>>,
+    /// How many removals from now on find a directory that something has just written into.
+    pub(crate) written_into: AtomicUsize,
 }
 
 impl Breaks {
@@ -67,6 +69,14 @@ impl Host for Breaking {
         self.host.query(command).await
     }
     async fn run(&self, permit: &Permit, command: &Command) -> Result<CommandOutput, StepError> {
+        let written_into = &self.breaks.written_into;
+        let less = |left: usize| left.checked_sub(1);
+        if command.program == "rm"
+            && written_into.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+        {
+            let stderr = b"rm: cannot remove 'x': Directory not empty".to_vec();
+            return Ok(CommandOutput { code: Some(1), stdout: Vec::new(), stderr });
+        }
         self.breaks.pass(self.host.run(permit, command).await)
     }
     async fn read(&self, path: &HostPath) -> Result<Option<Vec<u8>>, StepError> {
@@ -97,6 +107,8 @@ pub(crate) struct World {
     pub(crate) directory: TempDir,
     pub(crate) breaks: Arc<Breaks>,
     pub(crate) artifact: Artifact,
+    /// One connection to each, as a process has it: what was given up on it is known to it.
+    connections: BTreeMap<&'static str, LocalHost>,
 }
 
 pub(crate) fn at(path: &str) -> HostPath {
@@ -113,7 +125,12 @@ impl World {
             fs::create_dir_all(directory.path().join(host).join("shared/config")).unwrap();
             fs::write(directory.path().join(host).join("shared/config/app.json"), "{}").unwrap();
         }
+        let connect = |host| {
+            let config = HostConfig::new(directory.path().join(host));
+            (host, LocalHost::open(config, Arc::new(SystemClock::new())).unwrap())
+        };
         let mut world = Self {
+            connections: HOSTS.map(connect).into(),
             directory,
             breaks: Arc::default(),
             artifact: Artifact { digest: Digest::of(b""), path: PathBuf::new() },
@@ -147,9 +164,7 @@ impl World {
     }
 
     pub(crate) fn host(&self, name: &str) -> Arc<dyn Host> {
-        let config = HostConfig::new(self.root(name));
-        let host = LocalHost::open(config, Arc::new(SystemClock::new())).unwrap();
-        Arc::new(Breaking { host, breaks: self.breaks.clone() })
+        Arc::new(Breaking { host: self.connections[name].clone(), breaks: self.breaks.clone() })
     }
 
     pub(crate) fn hosts(&self) -> Hosts {
