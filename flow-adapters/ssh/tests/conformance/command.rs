@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use flow_core::ErrorKind;
-use flow_core::port::{Command, Host};
+use flow_core::port::{Command, CommandOutput, Host};
 use flow_proving::is_long;
 use flow_proving::table::Process;
 use flow_ssh::SshConfig;
@@ -59,13 +59,13 @@ async fn the_longest_argument_arrives_and_a_longer_one_is_refused() {
 }
 
 /// The argument lists that were seen to hold `needle`, and how often all of them were looked at.
-fn look_for(needle: String, looking: Arc<AtomicBool>) -> (Vec<String>, u32) {
+fn look_for(needle: &str, looking: &AtomicBool) -> (Vec<String>, u32) {
     let (mut shown, mut looks) = (Vec::new(), 0);
     while looking.load(Ordering::Relaxed) {
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let list = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let list = String::from_utf8_lossy(&list);
-            if list.contains(&needle) {
+            if list.contains(needle) {
                 shown.push(list.into_owned());
             }
         }
@@ -80,7 +80,7 @@ async fn no_process_shows_the_environment_that_a_command_brings() {
     let secret = format!("s3cr3t-{}", machine.sshd.port());
     let looking = Arc::new(AtomicBool::new(true));
     let (needle, look_on) = (secret.clone(), Arc::clone(&looking));
-    let looker = std::thread::spawn(move || look_for(needle, look_on));
+    let looker = std::thread::spawn(move || look_for(&needle, &look_on));
     let command = shell("printf %s \"$TOKEN\"; sleep 0.02").env("TOKEN", &secret);
     for _ in 0..if is_long() { 400 } else { 25 } {
         let output = machine.host.run(&permit(), &command).await.unwrap();
@@ -206,7 +206,7 @@ async fn more_commands_than_places_wait_for_their_turn() {
         most
     };
     tokio::select! {
-        ended = all => assert!(ended.iter().all(|output| output.as_ref().is_ok_and(|output| output.succeeded()))),
+        ended = all => assert!(ended.iter().all(|output| output.as_ref().is_ok_and(CommandOutput::succeeded))),
         most = watching => panic!("{most} at once"),
     }
 }
