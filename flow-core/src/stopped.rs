@@ -88,8 +88,8 @@ pub enum Stopped {
     #[error("the run was not begun")]
     NotBegun(#[source] BeginError),
     /// It waits for a decision: [`carry_on`](crate::Workflow::carry_on) tries again what failed,
-    /// [`resume`](crate::Workflow::resume) gives the deployment that can be [rolled back](crate::Deployment::roll_back). Where the
-    /// error has [violations](StageError::violations) trying again finds the same ones.
+    /// [`roll_back`](crate::Workflow::roll_back) undoes it all. Where the error has [violations](StageError::violations) trying again
+    /// finds the same ones.
     #[error("the run is held")]
     Held(#[source] StageError),
     /// Everything is undone.

@@ -12,9 +12,9 @@ use crate::error::StepError;
 use crate::journal::{AcquireError, AppendError, Entry, Lease, Recorded};
 use crate::machine::CallKey;
 
-/// No points.
+/// No points. Braced, since the real one has fields: it is made by `default`, which clippy refuses of a unit struct.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Points;
+pub(super) struct Points {}
 
 #[expect(clippy::unused_self, reason = "the real one needs itself")]
 impl Points {

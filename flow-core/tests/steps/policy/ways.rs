@@ -263,7 +263,7 @@ async fn a_run_held_at_a_border_says_that_a_retry_proves_nothing_and_can_be_roll
 /// Where a chain of stages stopped, and what it broke.
 fn halt<S: Stage>(failed: Failed<S>) -> (StageName, Vec<Violation>) {
     let Failed { error, state } = failed;
-    assert!(matches!(state, FailedState::RolledBack(_)), "{error}");
+    assert!(matches!(state, FailedState::RolledBack(_)), "{error}: {state:?}");
     (error.stage, error.violations().to_vec())
 }
 
