@@ -213,6 +213,17 @@ impl Workflow {
         Ok(run.turn_back(durable, given_up(by, reason)).await?)
     }
 
+    /// Takes a begun run up again and carries out what is left of it, without any more keeping what it replaced warm: the other
+    /// end, beside [`roll_back`](Self::roll_back), of a run that is verified. `setting` is the one that the run began under.
+    ///
+    /// # Errors
+    /// As [`carry_on`](Self::carry_on).
+    pub async fn conclude(&self, setting: &Setting, durable: &dyn Durable) -> Result<Report, Stopped> {
+        let (mut run, _) = self.reopen(setting, durable).await.map_err(Stopped::NotBegun)?;
+        run.setting.keep_warm = Duration::ZERO;
+        run.to_the_end(durable).await
+    }
+
     async fn start(&self, approved: ApprovedPlan, durable: &dyn Durable) -> Result<Run, BeginError> {
         let (plan, setting) = (&approved.plan, &approved.setting);
         let stages = self.stages()?;

@@ -52,7 +52,8 @@ pub trait Durable: Send + Sync {
     /// See [`PerformError`].
     async fn read(&self, call: Call) -> Result<Recorded, PerformError>;
 
-    /// Sleeps, over crashes. A sleep that is over returns at once.
+    /// Sleeps, over crashes: until `duration` after its first call and no longer than `duration` from now. A sleep that is over
+    /// returns at once.
     ///
     /// # Errors
     /// [`PerformError::Cancelled`] when the run is cancelled meanwhile.

@@ -108,7 +108,8 @@ impl<S: Rolls> Item for RolloutItem<S> {
             return Ok(());
         }
         let key = self.key(Phase::Do, warm.next_unit);
-        if !scope.setting.keep_warm.is_zero() {
+        // A wait that the plan has stands in the journal, also where nothing is left of it.
+        if !running.plan.keep_warm.is_zero() {
             scope.durable.sleep(key, scope.setting.keep_warm, scope.cancel.clone()).await?;
         }
         self.retire(scope, warm.next_unit + 1, warm.instances).await

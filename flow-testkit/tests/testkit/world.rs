@@ -6,7 +6,7 @@ use flow_core::durable::Durable as _;
 use flow_core::gate::{OnSilence, Thresholds};
 use flow_core::stage::StageName;
 use flow_core::strategy::{BlueGreen, Canary, Rolling};
-use flow_core::{Clock as _, Environment, ErrorKind, RunId, Service, Stopped, name};
+use flow_core::{Actor, Clock as _, Environment, ErrorKind, RunId, Service, Setting, Stopped, Undone, name};
 use flow_testkit::fake::Quality;
 use flow_testkit::fault::{At, Fault, Moment};
 use flow_testkit::world::NotDeployed;
@@ -319,4 +319,46 @@ async fn one_test(round: u32) -> Duration {
     };
     assert_eq!(world.router("web").observed_weights(), expected);
     world.clock().monotonic()
+}
+
+/// A run of 1.1.0 that was verified an hour ago, whose controller has died since, and the setting that it began under.
+async fn verified(world: &World) -> (flow_core::Workflow, Setting) {
+    let workflow = world.workflow("1.1.0", BlueGreen::default()).unwrap();
+    let setting = Setting { keep_warm: Duration::from_hours(24), ..world.setting("1.1.0").unwrap() };
+    let (planned, durable) =
+        (workflow.plan(&setting).await.unwrap(), world.durable(RunId::new("warm").unwrap()));
+    let approved = planned.approve(&flow_core::plan::Approvals::none()).unwrap();
+    tokio::select! {
+        ended = workflow.run(approved, &durable) => panic!("{ended:?}"),
+        () = world.clock().sleep(Duration::from_hours(1)) => {}
+    }
+    durable.close().await;
+    assert_eq!(world.router("web").observed_weights(), weights! { "1.1.0" => 100 });
+    assert_eq!(world.instances("web").running("1.0.0").len(), 4);
+    (workflow, setting)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verified_run_ends_its_warm_colour_when_it_is_told_to() {
+    let world = world();
+    let (workflow, setting) = verified(&world).await;
+    workflow.conclude(&setting, &world.durable(RunId::new("warm").unwrap())).await.unwrap();
+    assert!(world.clock().monotonic() < Duration::from_hours(2));
+    assert!(world.instances("web").running("1.0.0").is_empty());
+    assert_eq!(world.instances("web").running("1.1.0").len(), 4);
+    in_order(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verified_run_goes_back_to_its_warm_colour_when_it_is_told_to() {
+    let world = world();
+    let (workflow, setting) = verified(&world).await;
+    let durable = world.durable(RunId::new("warm").unwrap());
+    let undone =
+        workflow.roll_back(&setting, &durable, &Actor::new("ann").unwrap(), "users complain").await.unwrap();
+    assert!(matches!(undone, Undone::RolledBack(_)), "{undone:?}");
+    assert_eq!(world.router("web").observed_weights(), weights! { "1.0.0" => 100 });
+    assert_eq!(world.instances("web").running("1.0.0").len(), 4);
+    assert!(world.instances("web").running("1.1.0").is_empty());
+    in_order(&world);
 }
