@@ -51,14 +51,15 @@ impl Pm2Processes {
         Ok(address)
     }
 
-    /// A port at which nobody listens and that no other instance was given. Where the search begins depends on the instance: it gets its
-    /// old port again where that is free.
+    /// A port at which nobody listens and that no other instance was given. Where the search begins depends on the instance, which gets
+    /// its old port again where that is free, and on the home: two of them that launch the same at the same time choose apart.
     async fn free_port(&self, first: u16, last: u16, spec: &LaunchSpec) -> Result<String, StepError> {
         let apps = self.home.apps().await?;
         let records = apps.iter().filter_map(|app| Record::read(app.variable(VARIABLE)?, &self.config.home));
         let given: BTreeSet<String> = records.map(|record| record.address).collect();
         let listening = self.outside.listening_ports().await?;
-        let digest = Digest::of(app_name(&spec.service, &spec.instance).as_bytes());
+        let home = self.config.home.display();
+        let digest = Digest::of(format!("{home}\0{}", app_name(&spec.service, &spec.instance)).as_bytes());
         let [a, b, ..] = *digest.as_bytes();
         let count = u32::from(last.saturating_sub(first)) + 1;
         let ports =

@@ -130,6 +130,8 @@ pub(crate) struct Prepare {
 pub(crate) struct Fixed {
     autostart: bool,
     merge_logs: bool,
+    /// The library that PM2 would put into the program ends it within two seconds after the daemon has died.
+    pmx: bool,
     vizion: bool,
     wait_ready: bool,
     watch: bool,
@@ -143,6 +145,7 @@ impl Fixed {
         Self {
             autostart: true,
             merge_logs: true,
+            pmx: false,
             vizion: false,
             wait_ready: false,
             watch: false,

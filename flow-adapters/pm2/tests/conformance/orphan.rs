@@ -3,21 +3,29 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use flow_core::port::{Health, ProcessManager as _};
+use flow_core::port::{Health, LaunchSpec, ProcessManager as _};
 use flow_core::{Digest, ErrorKind};
+use flow_pm2::Pm2Config;
 use flow_proving::app::Behaviour;
+use flow_proving::load::{Client, Load};
 use flow_proving::server::Pm2Version;
-use flow_proving::{Address, Outside, Request, exchange, until};
+use flow_proving::{Address, Outside, PATIENCE, Request, exchange, until};
 use flow_testkit::permit;
 
-use super::world::{WEB, World, named, on_ports};
+use super::world::{WEB, World, named, node_path, on_ports};
 
 #[tokio::test]
 async fn what_a_killed_daemon_leaves_serves_on_and_is_replaced_under_the_next_daemon() -> Outside<()> {
     for version in Pm2Version::of_this_tier() {
-        let world = World::without_daemon(*version, |config, _| config)?;
+        // As a script, which PM2 runs in a wrapper of its own.
+        let interpreter = Some(node_path());
+        let world = World::without_daemon(*version, |config, _| Pm2Config { interpreter, ..config })?;
         world.pm2.revive().await?;
-        let old = world.app("1", &Behaviour::of("1"))?;
+        let scripted = |mut spec: LaunchSpec| {
+            spec.program = spec.args.remove(0).into();
+            spec
+        };
+        let old = scripted(world.app("1", &Behaviour::of("1"))?);
         let orphan = world.launch(&old).await?;
         world.until_healthy("1").await?;
         world.pm2.kill_daemon().await?;
@@ -26,14 +34,17 @@ async fn what_a_killed_daemon_leaves_serves_on_and_is_replaced_under_the_next_da
         assert_eq!(world.manager.instances(&WEB).await?, std::slice::from_ref(&orphan));
         assert_eq!(world.manager.launched(&WEB, &named("1")).await?, old);
         assert_eq!(world.health("1").await?, Health::Healthy);
+        // PM2's own library would look for the daemon every second.
+        let address: Address = orphan.address.parse()?;
+        let users = Load::of(address.clone(), Client::New).at_rate(50).at_most(200, PATIENCE).start()?;
+        assert_eq!(users.finish().await?.answered_by("1"), 200);
 
         world.pm2.revive().await?;
         assert_eq!(world.launch(&old).await?, orphan, "it was started twice");
-        let other = flow_core::port::LaunchSpec { digest: Digest::of(b"2"), ..old.clone() };
+        let other = LaunchSpec { digest: Digest::of(b"2"), ..old.clone() };
         assert_eq!(world.launch(&other).await.unwrap_err().kind(), ErrorKind::Conflict);
-        world.launch(&world.app("2", &Behaviour::of("2"))?).await?;
+        world.launch(&scripted(world.app("2", &Behaviour::of("2"))?)).await?;
         world.until_healthy("2").await?;
-        let address: Address = orphan.address.parse()?;
         let reply = exchange(&address, &Request::get("/")).await?;
         assert_eq!(reply.header("x-pid"), Some(orphan.pid.unwrap().to_string().as_str()));
 
