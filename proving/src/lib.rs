@@ -44,7 +44,7 @@ pub use directory::Directory;
 pub use http::{Reply, Request, exchange};
 pub use patience::{PATIENCE, until};
 pub use port::Port;
-pub use program::kept_folder;
+pub use program::{find, kept_folder};
 pub use running::Running;
 pub use tier::is_long;
 

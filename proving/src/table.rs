@@ -102,6 +102,14 @@ pub fn environment_names(path: &Path) -> BTreeSet<Process> {
     others.filter(|process| process.environment().iter().any(|entry| entry.contains(&path))).collect()
 }
 
+/// The running processes, this one aside, whose command line speaks of a path.
+#[must_use]
+pub fn command_names(path: &Path) -> BTreeSet<Process> {
+    let path = path.display().to_string();
+    let others = all().map(|seen| seen.process).filter(|process| process.pid != std::process::id());
+    others.filter(|process| process.command().iter().any(|word| word.contains(&path))).collect()
+}
+
 /// How many connections to the Unix socket at `path` are open or waiting to be accepted, seen from the side that listens.
 ///
 /// # Errors

@@ -77,11 +77,11 @@ impl FileRouter {
     }
 
     /// Writes our file, with nothing routed, where there is none: before the user includes it and reloads nginx, once. One that is
-    /// there already stays as it is.
+    /// there already stays as it is. No part of a run: nothing serves it yet.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) for a file that is not ours, any kind where it cannot be written.
-    pub async fn prepare(&self, _permit: &Permit) -> Result<(), StepError> {
+    pub async fn prepare(&self) -> Result<(), StepError> {
         let config = self.config.clone();
         off_thread(move || {
             let _lock = lock(&config)?;

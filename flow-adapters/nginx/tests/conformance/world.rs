@@ -138,7 +138,7 @@ impl Files {
             ..FileConfig::debian(WEB, ground.at("state"), address)
         };
         let router = Arc::new(FileRouter::new(config.clone(), clock())?);
-        router.prepare(&nth(0)).await?;
+        router.prepare().await?;
         let include = format!("include {};", config.file.display());
         let http = ground.http(&include, &config.location()?);
         let nginx = Nginx::start(&ground.directory, &http, &ground.listen.address()).await?;
