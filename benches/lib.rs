@@ -1,14 +1,16 @@
 //! What the benches measure: sequences of cheap steps, over a journal in memory and over one on disk.
 //!
-//! The benches themselves are two programs. `steps` measures durations with criterion. `side_by_side` compares two things
-//! in one run, by turns, so that the machine's mood strikes both alike, and gives ratios. `cargo xtask bench` runs both
-//! and writes their figures into `benches/README.md`.
+//! The benches themselves are programs. `steps` measures durations with criterion. The others compare things in one run, by
+//! turns, so that the machine's mood strikes all alike: `side_by_side` the engine, `switches` and `pm2` real servers.
+//! `cargo xtask bench` runs them and writes their figures into `benches/README.md`.
 
 mod disk;
+mod figure;
 mod samples;
 mod sequence;
 
 pub use disk::{BareLog, Disk};
+pub use figure::Figure;
 pub use samples::Samples;
 pub use sequence::{Sequence, Times, held, runtime, setting};
 

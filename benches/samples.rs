@@ -13,6 +13,12 @@ impl Samples {
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     }
 
+    /// The longest one; zero without any.
+    #[must_use]
+    pub fn max(&self) -> Duration {
+        self.0.iter().max().copied().unwrap_or_default()
+    }
+
     /// How many times as long as `other` the middle one takes.
     #[must_use]
     pub fn against(&self, other: &Self) -> f64 {
@@ -43,6 +49,7 @@ mod tests {
     #[test]
     fn one_slow_sample_does_not_move_the_ratio() {
         assert_eq!(of(&[10, 9_000, 10]).against(&of(&[5, 5, 700])), 2.0);
+        assert_eq!((of(&[3, 5, 4]).max(), of(&[]).max()), (Duration::from_millis(5), Duration::ZERO));
         assert_eq!(of(&[]).median(), Duration::ZERO);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flow_benches::{Disk, Error, Samples, Sequence, Times, runtime, setting};
+use flow_benches::{Disk, Error, Figure, Samples, Sequence, Times, runtime, setting};
 use flow_core::durable::Journaled;
 use flow_core::event::Next;
 use flow_core::journal::{JournalStore, MemoryJournal};
@@ -139,6 +139,5 @@ fn split(times: &Times, early: &mut Samples, late: &mut Samples) {
 }
 
 fn figure(what: &str, ratio: f64, goal: f64) {
-    let met = ratio <= goal;
-    println!(r#"{{"what":"{what}","shown":"{ratio:.2} ×","goal":"≤ {goal}","met":{met}}}"#);
+    println!("{}", Figure::of(what, format!("{ratio:.2} ×")).goal(format!("≤ {goal}"), ratio <= goal));
 }

@@ -1,4 +1,4 @@
-//! The figures in `benches/README.md`, made by `cargo xtask bench`.
+//! The figures in `benches/README.md`, made by `cargo xtask bench` with the servers of the long tier.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,6 +9,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::args::Tier;
+use crate::install::{self, InstallError};
 use crate::workspace::{FileError, Workspace};
 
 /// The document that holds the figures.
@@ -26,14 +28,23 @@ const MEASURED: &[(&str, &str, Option<f64>)] = &[
     ("sqlite_resume/10000", "the resume of a run with 10,000 entries, on SQLite", Some(1e9)),
 ];
 
+/// The benches that make comparisons, in the order of their figures.
+const COMPARING: &[&str] = &["side_by_side", "switches", "pm2"];
+
+/// The test of flow-nginx whose figures belong in the table: it compares reloads, and judges them too.
+const RELOADS: &str = "a_reload_costs_clients_that_keep_connections_no_more_than_nginxs_own";
+
 /// Why there are no figures.
 #[derive(Debug, Error)]
 pub(crate) enum BenchError {
     /// A program could not be started, or what it said could not be read.
     #[error("`{0}` could not be run")]
     Start(&'static str, #[source] io::Error),
+    /// What the benches need is missing.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// A bench ended badly.
-    #[error("`cargo bench --bench {0}` ended with {1}")]
+    #[error("`{0}` ended with {1}")]
     Ended(&'static str, ExitStatus),
     /// Criterion left no result, or one that cannot be read.
     #[error("criterion left no figure in `{}`", .0.display())]
@@ -69,8 +80,13 @@ struct Estimate {
 /// Runs the benches and writes their figures.
 pub(crate) fn update(workspace: &Workspace) -> Result<(), BenchError> {
     let document = workspace.read(DOCUMENT)?;
+    install::install(&Tier::Long)?;
     let before = load();
-    let mut figures = compared(workspace)?;
+    let mut figures = Vec::new();
+    for name in COMPARING {
+        figures.extend(compared(name, bench(workspace, name))?);
+    }
+    figures.extend(compared(RELOADS, reloads(workspace))?);
     figures.extend(measured(workspace)?);
     let table = render(&figures, &machine(&before)?);
     let updated = replace(&document, &table).ok_or(BenchError::NoMarkers)?;
@@ -86,15 +102,20 @@ fn bench(workspace: &Workspace, name: &'static str) -> Command {
     command
 }
 
+fn reloads(workspace: &Workspace) -> Command {
+    let mut command = workspace.cargo();
+    command.args(["test", "--package", "flow-nginx", "--locked", "--test", "conformance", RELOADS]);
+    command.args(["--", "--nocapture"]).env("FLOW_LONG", "1");
+    command
+}
+
 fn results(workspace: &Workspace) -> PathBuf {
     workspace.root().join("target").join("criterion")
 }
 
-/// The comparisons: the bench prints each as a line of JSON, and shows the rest on its error stream.
-fn compared(workspace: &Workspace) -> Result<Vec<Figure>, BenchError> {
-    const NAME: &str = "side_by_side";
-    let mut command = bench(workspace, NAME);
-    let failed = |error| BenchError::Start(NAME, error);
+/// The comparisons of one program: it prints each as a line of JSON.
+fn compared(name: &'static str, mut command: Command) -> Result<Vec<Figure>, BenchError> {
+    let failed = |error| BenchError::Start(name, error);
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut figures = Vec::new();
     if let Some(output) = child.stdout.take() {
@@ -105,7 +126,7 @@ fn compared(workspace: &Workspace) -> Result<Vec<Figure>, BenchError> {
         }
     }
     let status = child.wait().map_err(failed)?;
-    if status.success() { Ok(figures) } else { Err(BenchError::Ended(NAME, status)) }
+    if status.success() { Ok(figures) } else { Err(BenchError::Ended(name, status)) }
 }
 
 fn measured(workspace: &Workspace) -> Result<Vec<Figure>, BenchError> {

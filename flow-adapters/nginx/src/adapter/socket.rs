@@ -83,19 +83,16 @@ impl SocketRouter {
 
     /// The table in force, whose links lead where it says.
     async fn observe(&self) -> Result<Option<(String, Table)>, StepError> {
-        let Some(id) = self.links.live().await? else { return Ok(None) };
-        let standing = self.links.table(&id, self.config.places).await?.ok_or_else(|| {
+        let Some((id, standing)) = self.links.live(self.config.places).await? else { return Ok(None) };
+        let standing = standing.ok_or_else(|| {
             StepError::new(ErrorKind::Conflict, "the table in force is not there").fact("table", &id)
         })?;
         self.verified(&id, &standing).map(|table| Some((id, table)))
     }
 
     /// Whether the table stands whole. What is left of one is laid again.
-    async fn is_laid(&self, id: &str) -> Result<bool, StepError> {
-        Ok(match self.links.table(id, self.config.places).await? {
-            Some(standing) => self.verified(id, &standing).is_ok(),
-            None => false,
-        })
+    fn is_laid(&self, id: &str, standing: Option<&Standing>) -> bool {
+        standing.is_some_and(|standing| self.verified(id, standing).is_ok())
     }
 
     fn verified(&self, id: &str, standing: &Standing) -> Result<Table, StepError> {
@@ -184,9 +181,8 @@ impl SocketRouter {
         mut history: History,
         before: Option<&str>,
     ) -> Result<(), StepError> {
-        self.links.switch(permit, id).await?;
+        let found = self.links.switch(permit, id).await?;
         let switched = self.clock.monotonic();
-        let found = self.links.live().await?;
         if found.as_deref() != Some(id) {
             return Err(StepError::in_doubt("somebody else switched at the same time").fact("table", id));
         }
@@ -240,9 +236,10 @@ impl Router for SocketRouter {
         let table = self.next(routing, versions, present, &now)?;
         let (text, id) = table.written()?;
         // The way back mostly leads to a table that stands: nothing waits for the disk then.
-        if !self.is_laid(&id).await? {
-            self.links.lay(permit, &id, &text, &table.targets()?).await?;
-            if !self.is_laid(&id).await? {
+        let standing = self.links.table(&id, self.config.places).await?;
+        if !self.is_laid(&id, standing.as_ref()) {
+            let standing = self.links.lay(permit, &id, &text, &table.targets()?).await?;
+            if !self.is_laid(&id, standing.as_ref()) {
                 return Err(StepError::in_doubt("the table that was laid is not there").fact("table", id));
             }
         }

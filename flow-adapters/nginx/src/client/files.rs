@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flow_core::{ErrorKind, StepError};
 
@@ -44,41 +44,62 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StepError> {
 
 /// Replaces a file: written beside, fsynced, renamed over it, its directory fsynced. It keeps its mode and its owner; a new one has `mode`.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), StepError> {
-    let beside = path.with_file_name(format!(".{}.new", name(path)));
-    let written = write_new(&beside, content, mode)
-        .and_then(|file| match fs::metadata(path) {
-            Ok(old) => {
-                let own = file.metadata()?;
-                if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
-                    std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
-                }
-                file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))
-            }
-            Err(_) => Ok(()),
-        })
-        .and_then(|()| fs::rename(&beside, path));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&beside);
-        return Err(refused("the file cannot be written", path, error));
-    }
+    write_beside(path, content, mode)?;
+    put_in_place(path)?;
     sync_parent(path)
+}
+
+/// The first half of [`replace`]: what is to come stands fsynced beside the file.
+pub(crate) fn write_beside(path: &Path, content: &[u8], mode: u32) -> Result<(), StepError> {
+    let beside = beside(path);
+    let written = write_new(&beside, content, mode).and_then(|file| {
+        if let Ok(old) = fs::metadata(path) {
+            let own = file.metadata()?;
+            if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
+                std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
+            file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
+        }
+        file.sync_all()
+    });
+    written.map_err(|error| given_up(path, error))
+}
+
+/// The second half of [`replace`]: what stands beside the file takes its place.
+pub(crate) fn put_in_place(path: &Path) -> Result<(), StepError> {
+    fs::rename(beside(path), path).map_err(|error| given_up(path, error))
+}
+
+/// Where what is to replace a file is written.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()))
+}
+
+fn given_up(path: &Path, error: io::Error) -> StepError {
+    let _ = fs::remove_file(beside(path));
+    refused("the file cannot be written", path, error)
 }
 
 /// Makes a directory and its parents. The mode is what is asked for, whatever the process's mask.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), StepError> {
-    let unusable = |error| refused("the directory cannot be made", path, error);
     if path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
         make_directory(parent, mode)?;
     }
-    match DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(unusable)?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        Err(error) => return Err(unusable(error)),
-    }
+    add_directory(path, mode)?;
     sync_parent(path)
+}
+
+/// Makes a directory in one that is there. It need not outlive a loss of power yet.
+pub(crate) fn add_directory(path: &Path, mode: u32) -> Result<(), StepError> {
+    let made = match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    };
+    made.map_err(|error| refused("the directory cannot be made", path, error))
 }
 
 /// Makes what was done in the directory of `path` outlive a loss of power.
@@ -106,7 +127,8 @@ pub(crate) fn lock(path: &Path) -> Result<File, StepError> {
     }
 }
 
-fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
+/// Writes a file that takes the place of whatever stands there. It need not outlive a loss of power yet.
+pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -114,10 +136,5 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(content)?;
-    file.sync_all()?;
     Ok(file)
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -86,8 +86,14 @@ pub(super) fn lay(
     laid
 }
 
+/// A table must be on the disk whole before a link leads to it, and not earlier: so everything is made before anything is fsynced, and the
+/// first fsync finds all of it in one commit of the file system. Its record needs no rename: it is the last to be written, and one
+/// that was cut off does not have the digest that it is named by.
 fn lay_in(table: &Path, text: &str, targets: &[Option<PathBuf>]) -> Result<(), StepError> {
-    files::make_directory(table, DIRECTORY_MODE)?;
+    if let Some(tables) = table.parent() {
+        files::make_directory(tables, DIRECTORY_MODE)?;
+    }
+    files::add_directory(table, DIRECTORY_MODE)?;
     for (place, target) in (0_u8..).zip(targets) {
         let Some(target) = target else { continue };
         let path = table.join(socket_name(place));
@@ -101,7 +107,12 @@ fn lay_in(table: &Path, text: &str, targets: &[Option<PathBuf>]) -> Result<(), S
             made => made.map_err(unusable)?,
         }
     }
-    files::replace(&table.join("routing.json"), text.as_bytes(), FILE_MODE)
+    let record = table.join("routing.json");
+    files::write_new(&record, text.as_bytes(), FILE_MODE)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| refused("the file cannot be written", &record, error))?;
+    files::sync(table)?;
+    files::sync_parent(table)
 }
 
 /// The switch itself. What it leads to is on the disk already; that it leads there is made so by [`remember`].
@@ -132,23 +143,32 @@ pub(super) fn clear(directory: &Path, kept: &[String]) -> Result<(), StepError> 
 }
 
 pub(crate) fn history(directory: &Path) -> Result<History, StepError> {
+    let path = directory.join("history.json");
     // What a loss of power cut off says nothing: what is behind it was on the disk before, and no request is under way any more.
-    let noted = files::read(&directory.join("noted.json"))?.and_then(|text| History::read(&text).ok());
-    if let Some(noted) = noted {
-        return Ok(noted);
+    for newer in [directory.join("noted.json"), files::beside(&path)] {
+        let newer = files::read(&newer)?.and_then(|text| History::read(&text).ok());
+        if let Some(newer) = newer {
+            return Ok(newer);
+        }
     }
-    let text = files::read(&directory.join("history.json"))?;
-    text.map_or_else(|| Ok(History::default()), |text| History::read(&text))
+    files::read(&path)?.map_or_else(|| Ok(History::default()), |text| History::read(&text))
 }
 
 pub(super) fn note(directory: &Path, text: &[u8]) -> Result<(), StepError> {
-    let (path, beside) = (directory.join("noted.json"), directory.join(".noted.json.new"));
+    let path = directory.join("noted.json");
+    let beside = files::beside(&path);
     let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
     written.map_err(|error| refused("the file cannot be written", &path, error))
 }
 
+/// What a loss of power must not take back when this has returned is that the link leads where it leads, and what was remembered. Both are
+/// made before the first fsync, so one commit of the file system holds them. The rename behind it may be lost: [`history`] reads what stands
+/// beside the file too.
 pub(super) fn remember(directory: &Path, text: &[u8]) -> Result<(), StepError> {
-    files::replace(&directory.join("history.json"), text, FILE_MODE)?;
+    let path = directory.join("history.json");
+    files::write_beside(&path, text, FILE_MODE)?;
+    files::sync(directory)?;
+    files::put_in_place(&path).map_err(StepError::after_effect)?;
     let noted = directory.join("noted.json");
     match fs::remove_file(&noted) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -218,6 +238,29 @@ mod tests {
             looking.join().unwrap()
         });
         assert_eq!(seen, 300);
+    }
+
+    #[test]
+    fn what_a_loss_of_power_left_beside_the_history_counts_unless_it_was_cut_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = |begun| {
+            let mut history = History::default();
+            history.begin(begun, 1, Vec::new());
+            history.written().unwrap()
+        };
+        let found = || history(directory.path()).unwrap().written().unwrap();
+        remember(directory.path(), &text(1)).unwrap();
+        assert_eq!(found(), text(1));
+        let beside = directory.path().join(".history.json.new");
+        assert!(!beside.exists());
+        fs::write(&beside, text(2)).unwrap();
+        assert_eq!(found(), text(2));
+        note(directory.path(), &text(3)).unwrap();
+        assert_eq!(found(), text(3));
+        for cut in [beside, directory.path().join("noted.json")] {
+            fs::write(cut, &text(2)[..9]).unwrap();
+        }
+        assert_eq!(found(), text(1));
     }
 
     #[test]

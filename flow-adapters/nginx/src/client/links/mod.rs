@@ -6,6 +6,7 @@
 //! DIRECTORY/tables/ID/routing.json  which version is which; ID is the digest of this file
 //! DIRECTORY/history.json            when which place led where, and where traffic went before
 //! DIRECTORY/noted.json              the same, while a switch is under way
+//! DIRECTORY/.history.json.new       the same, where a loss of power took the rename behind it
 //! ```
 //!
 //! nginx connects to `DIRECTORY/live/00.sock`. All places move at once, and no crash can leave some of them behind.
@@ -51,11 +52,20 @@ impl Links {
         }
     }
 
-    /// The id of the table in force; none where there never was one.
-    pub(crate) async fn live(&self) -> Result<Option<String>, StepError> {
+    /// The table in force: its id, and what stands there, which somebody may have removed; none where there never was one.
+    pub(crate) async fn live(&self, places: u8) -> Result<Option<(String, Option<Standing>)>, StepError> {
         match self {
-            Self::Local(directory) => local::run(directory, local::live).await,
-            Self::Remote(remote) => remote.live().await,
+            Self::Local(directory) => {
+                local::run(directory, move |directory| {
+                    let Some(id) = local::live(directory)? else { return Ok(None) };
+                    Ok(Some((id.clone(), local::table(directory, &id, places)?)))
+                })
+                .await
+            }
+            Self::Remote(remote) => {
+                let Some(id) = remote.live().await? else { return Ok(None) };
+                Ok(Some((id.clone(), remote.table(&id, places).await?)))
+            }
         }
     }
 
@@ -70,31 +80,47 @@ impl Links {
         }
     }
 
-    /// Lays a table that is not in force. Repeating it finishes it.
+    /// Lays a table that is not in force, and gives what stands there then. Repeating it finishes it.
     pub(crate) async fn lay(
         &self,
         permit: &Permit,
         id: &str,
         text: &str,
         targets: &[Option<PathBuf>],
-    ) -> Result<(), StepError> {
+    ) -> Result<Option<Standing>, StepError> {
+        // One link for each place, those of no version too.
+        let places = u8::try_from(targets.len()).unwrap_or(u8::MAX);
         match self {
             Self::Local(directory) => {
                 let (id, text, targets) = (id.to_owned(), text.to_owned(), targets.to_vec());
-                local::run(directory, move |directory| local::lay(directory, &id, &text, &targets)).await
+                local::run(directory, move |directory| {
+                    local::lay(directory, &id, &text, &targets)?;
+                    local::table(directory, &id, places)
+                })
+                .await
             }
-            Self::Remote(remote) => remote.lay(permit, id, text, targets).await,
+            Self::Remote(remote) => {
+                remote.lay(permit, id, text, targets).await?;
+                remote.table(id, places).await
+            }
         }
     }
 
-    /// Puts a table in force: one rename.
-    pub(crate) async fn switch(&self, permit: &Permit, id: &str) -> Result<(), StepError> {
+    /// Puts a table in force, by one rename, and gives the id of the one that was found in force then.
+    pub(crate) async fn switch(&self, permit: &Permit, id: &str) -> Result<Option<String>, StepError> {
         match self {
             Self::Local(directory) => {
                 let id = id.to_owned();
-                local::run(directory, move |directory| local::switch(directory, &id)).await
+                local::run(directory, move |directory| {
+                    local::switch(directory, &id)?;
+                    local::live(directory)
+                })
+                .await
             }
-            Self::Remote(remote) => remote.switch(permit, id).await,
+            Self::Remote(remote) => {
+                remote.switch(permit, id).await?;
+                remote.live().await
+            }
         }
     }
 
