@@ -10,7 +10,7 @@ use flow_core::{Clock, ErrorKind, Name, Permit, Problems, StepError};
 use flow_linux::{Machine, UnixSockets};
 
 use super::check_service;
-use crate::client::links::{Links, Standing};
+use crate::client::links::{Change, Links, Standing};
 use crate::config::SocketConfig;
 use crate::former::{addresses, former};
 use crate::history::History;
@@ -88,11 +88,6 @@ impl SocketRouter {
             StepError::new(ErrorKind::Conflict, "the table in force is not there").fact("table", &id)
         })?;
         self.verified(&id, &standing).map(|table| Some((id, table)))
-    }
-
-    /// Whether the table stands whole. What is left of one is laid again.
-    fn is_laid(&self, id: &str, standing: Option<&Standing>) -> bool {
-        standing.is_some_and(|standing| self.verified(id, standing).is_ok())
     }
 
     fn verified(&self, id: &str, standing: &Standing) -> Result<Table, StepError> {
@@ -173,15 +168,15 @@ impl SocketRouter {
         Ok(())
     }
 
-    /// The switch, from the moment on at which something may have changed.
-    async fn switch(
+    /// What comes behind the rename: something may have changed.
+    async fn finish(
         &self,
         permit: &Permit,
         id: &str,
+        found: Option<String>,
         mut history: History,
         before: Option<&str>,
     ) -> Result<(), StepError> {
-        let found = self.links.switch(permit, id).await?;
         let switched = self.clock.monotonic();
         if found.as_deref() != Some(id) {
             return Err(StepError::in_doubt("somebody else switched at the same time").fact("table", id));
@@ -235,18 +230,11 @@ impl Router for SocketRouter {
         let present = before.as_ref().map(|(_, table)| table);
         let table = self.next(routing, versions, present, &now)?;
         let (text, id) = table.written()?;
-        // The way back mostly leads to a table that stands: nothing waits for the disk then.
-        let standing = self.links.table(&id, self.config.places).await?;
-        if !self.is_laid(&id, standing.as_ref()) {
-            let standing = self.links.lay(permit, &id, &text, &table.targets()?).await?;
-            if !self.is_laid(&id, standing.as_ref()) {
-                return Err(StepError::in_doubt("the table that was laid is not there").fact("table", id));
-            }
-        }
         let history = self.begun(&table, present, &now).await?;
-        self.links.note(permit, &history).await?;
+        let wanted = Standing { text: text.into_bytes(), targets: table.targets()? };
+        let found = self.links.switch(permit, Change { id: id.clone(), wanted }, &history).await?;
         let before = before.as_ref().map(|(id, _)| id.as_str());
-        self.switch(permit, &id, history, before).await.map_err(StepError::after_effect)
+        self.finish(permit, &id, found, history, before).await.map_err(StepError::after_effect)
     }
 
     async fn in_flight(&self, service: &Name) -> Result<InFlight, StepError> {

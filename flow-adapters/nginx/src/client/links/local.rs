@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flow_core::{ErrorKind, StepError};
 
-use super::{Standing, resolved};
+use super::{Change, Standing, resolved};
 use crate::client::files::{self, off_thread, refused};
 use crate::config::socket_name;
 use crate::history::History;
@@ -71,15 +71,23 @@ pub(super) fn table(directory: &Path, id: &str, places: u8) -> Result<Option<Sta
     Ok(Some(Standing { text, targets }))
 }
 
-pub(super) fn lay(
-    directory: &Path,
-    id: &str,
-    text: &str,
-    targets: &[Option<PathBuf>],
-) -> Result<(), StepError> {
+pub(super) fn change(directory: &Path, change: &Change, noted: &[u8]) -> Result<Option<String>, StepError> {
+    let Change { id, wanted } = change;
+    let stands = || table(directory, id, change.places());
+    if stands()?.as_ref() != Some(wanted) {
+        lay(directory, id, wanted)?;
+        if stands()?.as_ref() != Some(wanted) {
+            return Err(change.missing());
+        }
+    }
+    note(directory, noted)?;
+    switch(directory, id).and_then(|()| live(directory)).map_err(StepError::after_effect)
+}
+
+fn lay(directory: &Path, id: &str, wanted: &Standing) -> Result<(), StepError> {
     let table = directory.join("tables").join(id);
     let fresh = !table.exists();
-    let laid = lay_in(&table, text, targets);
+    let laid = lay_in(&table, wanted);
     if laid.is_err() && fresh {
         let _ = fs::remove_dir_all(&table);
     }
@@ -89,12 +97,12 @@ pub(super) fn lay(
 /// A table must be on the disk whole before a link leads to it, and not earlier: so everything is made before anything is fsynced, and the
 /// first fsync finds all of it in one commit of the file system. Its record needs no rename: it is the last to be written, and one
 /// that was cut off does not have the digest that it is named by.
-fn lay_in(table: &Path, text: &str, targets: &[Option<PathBuf>]) -> Result<(), StepError> {
+fn lay_in(table: &Path, wanted: &Standing) -> Result<(), StepError> {
     if let Some(tables) = table.parent() {
         files::make_directory(tables, DIRECTORY_MODE)?;
     }
     files::add_directory(table, DIRECTORY_MODE)?;
-    for (place, target) in (0_u8..).zip(targets) {
+    for (place, target) in (0_u8..).zip(&wanted.targets) {
         let Some(target) = target else { continue };
         let path = table.join(socket_name(place));
         let unusable = |error| refused("the link cannot be made", &path, error);
@@ -108,7 +116,7 @@ fn lay_in(table: &Path, text: &str, targets: &[Option<PathBuf>]) -> Result<(), S
         }
     }
     let record = table.join("routing.json");
-    files::write_new(&record, text.as_bytes(), FILE_MODE)
+    files::write_new(&record, &wanted.text, FILE_MODE)
         .and_then(|file| file.sync_all())
         .map_err(|error| refused("the file cannot be written", &record, error))?;
     files::sync(table)?;
@@ -116,7 +124,7 @@ fn lay_in(table: &Path, text: &str, targets: &[Option<PathBuf>]) -> Result<(), S
 }
 
 /// The switch itself. What it leads to is on the disk already; that it leads there is made so by [`remember`].
-pub(super) fn switch(directory: &Path, id: &str) -> Result<(), StepError> {
+fn switch(directory: &Path, id: &str) -> Result<(), StepError> {
     let (live, beside) = (directory.join("live"), directory.join(".live.new"));
     let unusable = |error| refused("the link cannot be switched", &live, error);
     match fs::remove_file(&beside) {
@@ -154,7 +162,8 @@ pub(crate) fn history(directory: &Path) -> Result<History, StepError> {
     files::read(&path)?.map_or_else(|| Ok(History::default()), |text| History::read(&text))
 }
 
-pub(super) fn note(directory: &Path, text: &[u8]) -> Result<(), StepError> {
+/// Remembers what is written before a switch: nothing waits for the disk.
+fn note(directory: &Path, text: &[u8]) -> Result<(), StepError> {
     let path = directory.join("noted.json");
     let beside = files::beside(&path);
     let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path));
@@ -180,6 +189,7 @@ pub(super) fn remember(directory: &Path, text: &[u8]) -> Result<(), StepError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::time::Instant;
 
     use super::*;
@@ -187,9 +197,8 @@ mod tests {
     fn lay_two(directory: &Path) -> [&'static str; 2] {
         let ids = ["aaaaaaaaaaaa", "bbbbbbbbbbbb"];
         for id in ids {
-            let targets: Vec<_> =
-                (0..100).map(|place| Some(format!("/run/{id}/{place}.sock").into())).collect();
-            lay(directory, id, id, &targets).unwrap();
+            let targets = (0..100).map(|place| Some(format!("/run/{id}/{place}.sock").into())).collect();
+            lay(directory, id, &Standing { text: id.into(), targets }).unwrap();
         }
         ids
     }
@@ -266,17 +275,18 @@ mod tests {
     #[test]
     fn laying_again_finishes_what_was_begun_and_refuses_what_leads_elsewhere() {
         let directory = tempfile::tempdir().unwrap();
-        let targets = [Some("/run/a.sock".into()), None, Some("/run/b.sock".into())];
+        let standing =
+            |targets: &[Option<PathBuf>]| Standing { text: b"text".to_vec(), targets: targets.to_vec() };
+        let wanted = standing(&[Some("/run/a.sock".into()), None, Some("/run/b.sock".into())]);
         let table_of = |id: &str| table(directory.path(), id, 3).unwrap();
         let begun = directory.path().join("tables/begun");
         fs::create_dir_all(&begun).unwrap();
         symlink("/run/a.sock", begun.join("00.sock")).unwrap();
         assert_eq!(table_of("begun"), None, "it has no record yet");
-        lay(directory.path(), "begun", "text", &targets).unwrap();
-        let standing = Standing { text: b"text".to_vec(), targets: targets.to_vec() };
-        assert_eq!(table_of("begun"), Some(standing));
+        lay(directory.path(), "begun", &wanted).unwrap();
+        assert_eq!(table_of("begun"), Some(wanted));
         symlink("/elsewhere", begun.join("01.sock")).unwrap();
-        let other = [None, Some("/run/b.sock".into()), None];
-        assert_eq!(lay(directory.path(), "begun", "text", &other).unwrap_err().kind(), ErrorKind::Conflict);
+        let other = standing(&[None, Some("/run/b.sock".into()), None]);
+        assert_eq!(lay(directory.path(), "begun", &other).unwrap_err().kind(), ErrorKind::Conflict);
     }
 }

@@ -39,6 +39,25 @@ pub(crate) struct Standing {
     pub(crate) targets: Vec<Option<PathBuf>>,
 }
 
+/// A table that is to be in force.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) id: String,
+    pub(crate) wanted: Standing,
+}
+
+impl Change {
+    /// The error where the table is not what was laid.
+    fn missing(&self) -> StepError {
+        StepError::in_doubt("the table that was laid is not there").fact("table", &self.id)
+    }
+
+    /// How many places it has.
+    fn places(&self) -> u8 {
+        u8::try_from(self.wanted.targets.len()).unwrap_or(u8::MAX)
+    }
+}
+
 impl Links {
     pub(crate) fn remote(directory: &Path, host: Arc<dyn Host>, root: &Path) -> Self {
         Self::Remote(Remote::new(directory, host, root))
@@ -69,58 +88,23 @@ impl Links {
         }
     }
 
-    /// What stands at `id`; none where nothing does.
-    pub(crate) async fn table(&self, id: &str, places: u8) -> Result<Option<Standing>, StepError> {
-        match self {
-            Self::Local(directory) => {
-                let id = id.to_owned();
-                local::run(directory, move |directory| local::table(directory, &id, places)).await
-            }
-            Self::Remote(remote) => remote.table(id, places).await,
-        }
-    }
-
-    /// Lays a table that is not in force, and gives what stands there then. Repeating it finishes it.
-    pub(crate) async fn lay(
+    /// Makes sure that the table of a change stands, notes the history that it begins, and puts the table in force by one rename. Gives the id
+    /// of the one that was found in force then. What stands already is not laid again: the way back waits for no disk.
+    ///
+    /// An error from the rename on is one after an effect; before it nothing is in force that was not.
+    pub(crate) async fn switch(
         &self,
         permit: &Permit,
-        id: &str,
-        text: &str,
-        targets: &[Option<PathBuf>],
-    ) -> Result<Option<Standing>, StepError> {
-        // One link for each place, those of no version too.
-        let places = u8::try_from(targets.len()).unwrap_or(u8::MAX);
+        change: Change,
+        history: &History,
+    ) -> Result<Option<String>, StepError> {
         match self {
+            // In one piece: each of these is shorter than the way to another thread and back.
             Self::Local(directory) => {
-                let (id, text, targets) = (id.to_owned(), text.to_owned(), targets.to_vec());
-                local::run(directory, move |directory| {
-                    local::lay(directory, &id, &text, &targets)?;
-                    local::table(directory, &id, places)
-                })
-                .await
+                let noted = history.written()?;
+                local::run(directory, move |directory| local::change(directory, &change, &noted)).await
             }
-            Self::Remote(remote) => {
-                remote.lay(permit, id, text, targets).await?;
-                remote.table(id, places).await
-            }
-        }
-    }
-
-    /// Puts a table in force, by one rename, and gives the id of the one that was found in force then.
-    pub(crate) async fn switch(&self, permit: &Permit, id: &str) -> Result<Option<String>, StepError> {
-        match self {
-            Self::Local(directory) => {
-                let id = id.to_owned();
-                local::run(directory, move |directory| {
-                    local::switch(directory, &id)?;
-                    local::live(directory)
-                })
-                .await
-            }
-            Self::Remote(remote) => {
-                remote.switch(permit, id).await?;
-                remote.live().await
-            }
+            Self::Remote(remote) => remote.change(permit, &change, history).await,
         }
     }
 
@@ -140,17 +124,6 @@ impl Links {
         match self {
             Self::Local(directory) => local::run(directory, history).await,
             Self::Remote(remote) => remote.history().await,
-        }
-    }
-
-    /// Remembers what is written before a switch: nothing waits for the disk.
-    pub(crate) async fn note(&self, permit: &Permit, history: &History) -> Result<(), StepError> {
-        match self {
-            Self::Local(directory) => {
-                let text = history.written()?;
-                local::run(directory, move |directory| local::note(directory, &text)).await
-            }
-            Self::Remote(remote) => remote.remember(permit, history).await,
         }
     }
 

@@ -8,7 +8,7 @@ use flow_core::port::{Command, Host, HostPath};
 use flow_core::{ErrorKind, Permit, StepError};
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{Standing, resolved};
+use super::{Change, Standing, resolved};
 use crate::config::socket_name;
 use crate::history::History;
 
@@ -80,15 +80,27 @@ impl Remote {
         Ok(Some(Standing { text, targets }))
     }
 
-    pub(super) async fn lay(
+    pub(super) async fn change(
         &self,
         permit: &Permit,
-        id: &str,
-        text: &str,
-        targets: &[Option<PathBuf>],
-    ) -> Result<(), StepError> {
+        change: &Change,
+        history: &History,
+    ) -> Result<Option<String>, StepError> {
+        let Change { id, wanted } = change;
+        if self.table(id, change.places()).await?.as_ref() != Some(wanted) {
+            self.lay(permit, id, wanted).await?;
+            if self.table(id, change.places()).await?.as_ref() != Some(wanted) {
+                return Err(change.missing());
+            }
+        }
+        self.remember(permit, history).await?;
+        self.switch(permit, id).await.map_err(StepError::after_effect)?;
+        self.live().await.map_err(StepError::after_effect)
+    }
+
+    async fn lay(&self, permit: &Permit, id: &str, wanted: &Standing) -> Result<(), StepError> {
         let mut links = Vec::new();
-        for (place, target) in (0_u8..).zip(targets) {
+        for (place, target) in (0_u8..).zip(&wanted.targets) {
             if let Some(target) = target {
                 links.push((self.at(&self.of_table(id, &socket_name(place)))?, self.at(target)?));
             }
@@ -99,10 +111,10 @@ impl Remote {
         }
         futures::stream::iter(made).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         let record = self.at(&self.of_table(id, "routing.json"))?;
-        self.host.write(permit, &record, text.as_bytes()).await
+        self.host.write(permit, &record, &wanted.text).await
     }
 
-    pub(super) async fn switch(&self, permit: &Permit, id: &str) -> Result<(), StepError> {
+    async fn switch(&self, permit: &Permit, id: &str) -> Result<(), StepError> {
         let live = self.at(&self.directory.join("live"))?;
         let table = self.at(&self.directory.join("tables").join(id))?;
         self.host.link(permit, &live, &table).await
