@@ -60,6 +60,7 @@ const SHORT_EXAMPLES: &[&str] = &[
     "custom_strategy",
     "progress_lines",
     "resume_after_crash",
+    "rolling_over_ssh",
     "unit_test_deploy_logic",
 ];
 

@@ -1,0 +1,9 @@
+//! Private servers that stand for a team's own: what the examples on real programs deploy to.
+
+mod balancer;
+mod machine;
+mod release;
+
+pub use balancer::Balancer;
+pub use machine::Machine;
+pub use release::{crash_from_boot, node, release};
