@@ -1,8 +1,10 @@
-//! What stands on hosts, over the port [`Host`](flow_core::port::Host) alone: releases and static assets.
+//! What stands on hosts, over the port [`Host`](flow_core::port::Host) alone: releases and static assets; and instances that run on
+//! several machines.
 //!
 //! [`PlaceRelease`] brings a built artefact to hosts, as `releases/<digest>` below the root of each; a rollout starts it from
 //! there; [`LinkRelease`] then points `current` to it and removes old releases. [`HostAssets`] is an
-//! [`AssetStore`](flow_core::port::AssetStore) whose site a web server of the host serves. Which adapter reaches the host, this
+//! [`AssetStore`](flow_core::port::AssetStore) whose site a web server of the host serves. [`HostProcesses`] is a
+//! [`ProcessManager`](flow_core::port::ProcessManager) over machines that each have their own. Which adapter reaches the host, this
 //! machine's own or one over SSH, makes no difference.
 //!
 //! # What it needs
@@ -13,7 +15,8 @@
 //! # What it can undo
 //! - a placed release is removed again, unless it is in force or a process runs from it: that is an error, and the release stays;
 //! - `current` leads where it led before. Old releases that were removed stay removed, and none of them is one to go back to;
-//! - a site serves again what it served, from content kept beside it.
+//! - a site serves again what it served, from content kept beside it;
+//! - an instance that was stopped is launched again on the machine that it left, if the other instances stand as they did.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -52,5 +55,5 @@ mod adapter;
 mod client;
 mod config;
 
-pub use adapter::{HostAssets, Hosts, LinkRelease, PlaceRelease};
+pub use adapter::{Edge, HostAssets, HostProcesses, Hosts, LinkRelease, Machine, PlaceRelease};
 pub use config::{Install, ReleaseConfig, Reuse};

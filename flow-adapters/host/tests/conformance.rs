@@ -1,4 +1,4 @@
-//! The steps and the asset store against real files and real commands, below directories that stand for hosts.
+//! The steps, the asset store and the processes against real files, commands and programs, below directories that stand for hosts.
 
 #[cfg(test)]
 #[path = "conformance/assets.rs"]
@@ -12,6 +12,9 @@ mod link;
 #[cfg(test)]
 #[path = "conformance/place.rs"]
 mod place;
+#[cfg(test)]
+#[path = "conformance/processes.rs"]
+mod processes;
 #[cfg(test)]
 #[path = "conformance/world.rs"]
 mod world;

@@ -1,7 +1,7 @@
 //! What adapters read of a Linux machine and how they signal its processes: a support crate without ports.
 //!
 //! A [`Machine`] is the one that the program runs on, read directly, or another one, reached through a
-//! [`Host`](flow_core::port::Host) with `cat`, `ls` and `kill` and no shell. Both answer the same.
+//! [`Host`](flow_core::port::Host) with `cat`, `ls`, `grep` and `kill` and no shell. Both answer the same.
 //!
 //! - **Processes**: id, parent, start, user, state, command line, one variable of the environment. A process is named by its id and its
 //!   start together: ids are used again.

@@ -147,6 +147,17 @@ pub(crate) fn variable(text: &[u8], variable: &str) -> Option<String> {
     })
 }
 
+/// What `grep -H -Z -z` found: the path of an environment and the value of the variable in it, in turn.
+pub(crate) fn found_in(text: &[u8], variable: &str) -> Vec<(String, String)> {
+    let mut parts = text.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
+    let mut found = Vec::new();
+    while let (Some(path), Some(entry)) = (parts.next(), parts.next()) {
+        let value = entry.strip_prefix(variable).and_then(|rest| rest.strip_prefix('='));
+        found.extend(value.map(|value| (path, value.to_owned())));
+    }
+    found
+}
+
 fn state(field: &[u8]) -> Option<ProcessState> {
     match field {
         b"Z" | b"X" | b"x" => Some(ProcessState::Ended),

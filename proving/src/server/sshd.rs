@@ -113,6 +113,8 @@ impl Sshd {
     }
 }
 
+/// With `SHLVL` a login shell that is bash does not take itself for the first one that SSH starts, which reads the user's own `.bashrc`
+/// before each command.
 fn configuration(own: &Path, port: &Port) -> String {
     let (number, own) = (port.number(), own.display());
     format!(
@@ -120,7 +122,7 @@ fn configuration(own: &Path, port: &Port) -> String {
          PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
          PermitRootLogin prohibit-password\nPrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\n\
          AllowTcpForwarding yes\nAllowStreamLocalForwarding yes\nMaxStartups 100\nMaxSessions 100\n\
-         Subsystem sftp internal-sftp\n"
+         SetEnv SHLVL=1\nSubsystem sftp internal-sftp\n"
     )
 }
 

@@ -58,8 +58,11 @@ const SHORT_EXAMPLES: &[&str] = &[
     "approval_between_stages",
     "custom_adapter",
     "custom_strategy",
+    "nginx_canary",
+    "pm2_nginx_blue_green",
     "progress_lines",
     "resume_after_crash",
+    "rolling_over_ssh",
     "unit_test_deploy_logic",
 ];
 

@@ -40,6 +40,26 @@ pub(crate) fn file(path: &Path) -> Result<Vec<u8>, StepError> {
 }
 
 pub(crate) fn processes() -> Result<Vec<Process>, StepError> {
+    let mut found = Vec::new();
+    for pid in ids()? {
+        found.extend(process(pid)?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn started_with(variable: &str) -> Result<Vec<(Process, String)>, StepError> {
+    let mut found = Vec::new();
+    for pid in ids()? {
+        // One that has ended since or is another user's shows nothing.
+        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
+        let Some(value) = process::variable(&environment, variable) else { continue };
+        found.extend(process(pid)?.map(|process| (process, value)));
+    }
+    Ok(found)
+}
+
+/// The ids of all processes, ordered.
+fn ids() -> Result<Vec<u32>, StepError> {
     let table = Path::new("/proc");
     let unreadable = |error| refused(table, error);
     let mut ids: Vec<u32> = Vec::new();
@@ -48,11 +68,7 @@ pub(crate) fn processes() -> Result<Vec<Process>, StepError> {
         ids.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
     }
     ids.sort_unstable();
-    let mut found = Vec::with_capacity(ids.len());
-    for pid in ids {
-        found.extend(process(pid)?);
-    }
-    Ok(found)
+    Ok(ids)
 }
 
 pub(crate) fn process(pid: u32) -> Result<Option<Process>, StepError> {

@@ -14,6 +14,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How many processes one command reads: a host gives back a mebibyte, and a process has less than four kibibytes to say.
 const AT_ONCE: usize = 256;
 
+/// The environment of whoever looks, which is given the variable: that it is found first of all proves that anything would be, and that
+/// no beginning of the answer is lost.
+const OWN: &str = "/proc/self/environ";
+
 pub(crate) async fn file(host: &dyn Host, path: &str) -> Result<Vec<u8>, StepError> {
     let output = host.query(&command("cat", [path.to_owned()])).await?;
     if output.succeeded() {
@@ -36,21 +40,50 @@ pub(crate) async fn ids(host: &dyn Host) -> Result<Vec<u32>, StepError> {
     Ok(ids)
 }
 
+/// Between the two commands an id would have to be given anew to be another process's: see [`Machine::signal`](crate::Machine::signal).
+pub(crate) async fn started_with(
+    host: &dyn Host,
+    variable: &str,
+) -> Result<Vec<(Process, String)>, StepError> {
+    let mut values: BTreeMap<u32, String> = BTreeMap::new();
+    for ids in ids(host).await?.chunks(AT_ONCE) {
+        let options = ["-H", "-Z", "-a", "-z", "-s", "-e"].map(str::to_owned);
+        let paths = ids.iter().map(|pid| format!("/proc/{pid}/environ"));
+        let look = options.into_iter().chain([format!("^{variable}="), OWN.to_owned()]).chain(paths);
+        let output = host.query(&command("grep", look).env(variable, "")).await?;
+        let found = process::found_in(&output.stdout, variable);
+        if !found.iter().any(|(path, _)| path == OWN) {
+            return Err(refused(ErrorKind::Unknown, &output));
+        }
+        let id = |path: &str| path.strip_prefix("/proc/")?.split_once('/')?.0.parse::<u32>().ok();
+        values.extend(found.into_iter().filter_map(|(path, value)| Some((id(&path)?, value))));
+    }
+    let ids: Vec<u32> = values.keys().copied().collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = processes(host, &ids).await?.into_iter();
+    Ok(found.filter_map(|process| values.remove(&process.id.pid).map(|value| (process, value))).collect())
+}
+
 /// Those of `ids` that are there.
 pub(crate) async fn processes(host: &dyn Host, ids: &[u32]) -> Result<Vec<Process>, StepError> {
     let mut found = Vec::with_capacity(ids.len());
     for ids in ids.chunks(AT_ONCE) {
-        let users: BTreeMap<u32, u32> =
-            process::users(&every(host, ids, "status").await?).into_iter().collect();
-        let text = every(host, ids, "stat").await?;
-        let mut rest = text.as_slice();
-        while !rest.is_empty() {
-            let (Stat { id, parent, state, name }, after) =
+        let text = every(host, ids, ["stat", "status"]).await?;
+        let (mut rows, mut rest) = (Vec::new(), text.as_slice());
+        // A row begins with the id, a status with this word.
+        while !rest.is_empty() && !rest.starts_with(b"Name:") {
+            let (row, after) =
                 process::stat(rest).ok_or_else(|| StepError::in_doubt("the processes are not understood"))?;
             rest = after;
-            // One that has come since its users were read is as if it came later.
-            found.extend(users.get(&id.pid).map(|uid| Process { id, parent, uid: *uid, state, name }));
+            rows.push(row);
         }
+        let users: BTreeMap<u32, u32> = process::users(rest).into_iter().collect();
+        // One that has ended since its row was read is as if it had ended before.
+        found.extend(rows.into_iter().filter_map(|Stat { id, parent, state, name }| {
+            users.get(&id.pid).map(|uid| Process { id, parent, uid: *uid, state, name })
+        }));
     }
     Ok(found)
 }
@@ -102,9 +135,9 @@ pub(crate) async fn signal(
     }
 }
 
-/// One file of each process, one after another; nothing of those that are gone.
-async fn every(host: &dyn Host, ids: &[u32], file: &str) -> Result<Vec<u8>, StepError> {
-    let paths = ids.iter().map(|pid| format!("/proc/{pid}/{file}"));
+/// The first of the files of each process, one after another, and then the second; nothing of those that are gone.
+async fn every(host: &dyn Host, ids: &[u32], files: [&str; 2]) -> Result<Vec<u8>, StepError> {
+    let paths = files.iter().flat_map(|file| ids.iter().map(move |pid| format!("/proc/{pid}/{file}")));
     let output = host.query(&command("cat", paths)).await?;
     // 1 is what `cat` says where it could not read one of them.
     if matches!(output.code, Some(0 | 1)) {

@@ -23,7 +23,8 @@ fn not_asked<T>() -> Result<T, StepError> {
 impl Host for Commands {
     async fn query(&self, command: &Command) -> Result<CommandOutput, StepError> {
         let mut program = tokio::process::Command::new(&command.program);
-        let output = program.args(&command.args).env_clear().env("PATH", "/usr/bin:/bin").output().await;
+        program.args(&command.args).env_clear().env("PATH", "/usr/bin:/bin").envs(&command.env);
+        let output = program.output().await;
         let output = output.map_err(|error| StepError::in_doubt("not started").because(error))?;
         Ok(CommandOutput { code: output.status.code(), stdout: output.stdout, stderr: output.stderr })
     }

@@ -48,6 +48,12 @@ async fn a_process_is_seen_as_it_is() {
         let children = machine.children(std::process::id()).await.unwrap();
         assert!(children.contains(&found), "{way}");
         assert!(machine.processes().await.unwrap().contains(&found), "{way}");
+        let with = (found.clone(), "one=two".to_owned());
+        assert!(machine.started_with("FLOW_TEST").await.unwrap().contains(&with), "{way}");
+        for other in ["FLOW", "TEST", "one"] {
+            let found = machine.started_with(other).await.unwrap();
+            assert!(found.iter().all(|(process, _)| process.id != with.0.id), "{way} {other}");
+        }
     }
 }
 

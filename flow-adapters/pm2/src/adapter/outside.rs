@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flow_core::{Clock, ErrorKind, Name, StepError};
+use flow_core::{Clock, Name, StepError};
 use flow_linux::{Machine, Process, ProcessId, TcpState, UnixState};
 
 use super::record::{Record, VARIABLE};
@@ -64,37 +64,17 @@ impl Outside {
         };
         let may_be =
             |process: &Process| process.is_running() && owner.is_none_or(|owner| owner == process.uid);
-        let mut members = Vec::new();
-        for process in self.candidates().await?.into_iter().filter(may_be) {
-            let value = match self.machine.variable(process.id, VARIABLE).await {
-                // Another user's process is none of ours.
-                Err(error) if error.kind() == ErrorKind::Denied => continue,
-                value => value?,
-            };
-            let record = value.and_then(|value| Record::read(&value, &self.home));
-            members.extend(record.map(|record| Member { process, record }));
-        }
+        // Another user's process, whose environment cannot be read, is none of ours.
+        let started = self.machine.started_with(VARIABLE).await?.into_iter();
+        let mut members: Vec<Member> = started
+            .filter(|(process, _)| may_be(process))
+            .filter_map(|(process, value)| {
+                Some(Member { process, record: Record::read(&value, &self.home)? })
+            })
+            .collect();
         members.retain(|member| member.record.spec.service == *service);
         members.sort_by_key(|member| (member.process.id.start, member.process.id.pid));
         Ok(members)
-    }
-
-    /// The processes among which instances are looked for.
-    async fn candidates(&self) -> Result<Vec<Process>, StepError> {
-        if self.place == Place::Elsewhere {
-            return self.machine.processes().await;
-        }
-        let carriers = tokio::task::spawn_blocking(carriers)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()));
-        let carriers = carriers.map_err(|error| {
-            StepError::new(ErrorKind::Unavailable, "the process table cannot be read").because(error)
-        })?;
-        let mut found = Vec::new();
-        for pid in carriers {
-            found.extend(self.machine.process(pid).await?);
-        }
-        Ok(found)
     }
 
     /// How long a process has run for certain.
@@ -147,22 +127,6 @@ impl Outside {
         let listening = sockets.iter().filter(|socket| socket.state == TcpState::Listening);
         Ok(listening.filter(|socket| covers(socket.local)).map(|socket| socket.inode).collect())
     }
-}
-
-/// The processes of this machine whose environment speaks of instances: cheap, because it is asked for at every look.
-fn carriers() -> io::Result<Vec<u32>> {
-    let mut carriers = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        // One that has ended since or is another user's is none of ours.
-        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
-        if environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(VARIABLE.as_bytes())) {
-            carriers.push(pid);
-        }
-    }
-    Ok(carriers)
 }
 
 /// The time since a process of this machine started, from `/proc/uptime`, see proc(5).
