@@ -40,7 +40,8 @@ impl Local {
     pub async fn nginx(&mut self, config: &SocketConfig) -> Outside<Address> {
         let front = self.root().join("front.sock");
         let (block, location) = (config.block()?, config.location()?);
-        let http = format!("{block}server {{ listen unix:{}; location / {{ {location} }} }}\n", front.display());
+        let http =
+            format!("{block}server {{ listen unix:{}; location / {{ {location} }} }}\n", front.display());
         let front = Address::Unix(front);
         self.nginx = Some(Nginx::start(&self.directory, &http, &front).await?);
         Ok(front)

@@ -77,7 +77,7 @@ pub(crate) enum Router {
     Haproxy { runtime_socket: PathBuf },
 }
 
-/// Another machine.
+/// Another machine, reached over SSH, with a PM2 in `pm2_home` and an nginx of its own. Releases are placed in its `releases_root`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Host {
@@ -87,6 +87,22 @@ pub(crate) struct Host {
     pub(crate) user: String,
     pub(crate) key: PathBuf,
     pub(crate) known_hosts: PathBuf,
+    /// A directory there, in which one of the application's name stands: where its instances listen.
+    pub(crate) sockets: PathBuf,
+    /// Upstreams of its nginx, one for each instance that runs there at a time: two for a second colour.
+    pub(crate) edges: Vec<Edge>,
+}
+
+/// One upstream of another machine's nginx.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Edge {
+    /// Its name.
+    pub(crate) name: Name,
+    /// The directory there of the links that it leads to.
+    pub(crate) links: PathBuf,
+    /// Where its traffic comes in, as the router in front knows it.
+    pub(crate) address: String,
 }
 
 /// The longest time that anything may be given.
@@ -126,6 +142,30 @@ impl Config {
             problems.check(time <= LONGEST_MS, field, "must be at most an hour");
         }
         problems.check(self.pm2_bin.is_file(), "pm2_bin", "there is no such file");
+        if !self.hosts.is_empty() {
+            let is_remote = matches!(self.router, Router::Haproxy { .. } | Router::FileReload { .. });
+            problems.check(
+                is_remote,
+                "router.kind",
+                "must be `haproxy` or `file_reload` in front of other machines",
+            );
+            problems.check(
+                app.ready == Ready::Message,
+                "app.ready",
+                "must be `message`: an address over there is not asked from here",
+            );
+        }
+        for (host, number) in self.hosts.iter().zip(0..) {
+            let field = format!("hosts[{number}].edges");
+            problems.check(
+                !host.edges.is_empty(),
+                &field,
+                "must be one for each instance that runs there at a time",
+            );
+            let paths = host.edges.iter().map(|edge| &edge.links).chain([&host.sockets]);
+            let absolute = paths.into_iter().all(|path| path.is_absolute());
+            problems.check(absolute, &field, "must have absolute paths, and so must `sockets`");
+        }
         problems.into_result()
     }
 }

@@ -19,6 +19,7 @@
 
 mod config;
 mod controller;
+mod machines;
 mod options;
 mod order;
 mod outcome;

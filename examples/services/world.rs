@@ -15,7 +15,10 @@ use flow_local::host::{HostConfig, LocalHost};
 use flow_nginx::{FileConfig, FileRouter, SocketConfig, SocketRouter, Stickiness};
 use flow_pm2::{Addresses, Daemon, Pm2Config, Pm2Processes, Readiness, Restart};
 
+use flow_ssh::Forward;
+
 use crate::config::{self, Config, Ready};
+use crate::machines::Machines;
 
 /// The ports, opened.
 pub(crate) struct World {
@@ -25,6 +28,7 @@ pub(crate) struct World {
     /// Where releases are placed.
     pub(crate) hosts: Hosts,
     pub(crate) clock: Arc<dyn Clock>,
+    _forwards: Vec<Forward>,
 }
 
 /// Where a service's own files stand, and where its instances listen.
@@ -38,13 +42,17 @@ impl World {
     pub(crate) async fn of(config: Config) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let (router, place) = router(&config, &clock).await?;
-        let processes = Arc::new(Pm2Processes::open(pm2(&config, place)?, clock.clone())?);
-        fs::create_dir_all(&config.releases_root)
-            .with_context(|| format!("`{}`", config.releases_root.display()))?;
-        let host: Arc<dyn Host> =
-            Arc::new(LocalHost::open(HostConfig::new(&config.releases_root), clock.clone())?);
-        let hosts = Hosts::new().and(name!("this"), host);
-        Ok(Self { config, processes, router, hosts, clock })
+        let (base, pm2) = (place.state.clone(), pm2(&config, place)?);
+        if config.hosts.is_empty() {
+            let processes = Arc::new(Pm2Processes::open(pm2, clock.clone())?);
+            let root = &config.releases_root;
+            fs::create_dir_all(root).with_context(|| format!("`{}`", root.display()))?;
+            let host: Arc<dyn Host> = Arc::new(LocalHost::open(HostConfig::new(root), clock.clone())?);
+            let hosts = Hosts::new().and(name!("this"), host);
+            return Ok(Self { config, processes, router, hosts, clock, _forwards: Vec::new() });
+        }
+        let Machines { processes, hosts, forwards } = Machines::reach(&config, &pm2, &base, &clock).await?;
+        Ok(Self { config, processes, router, hosts, clock, _forwards: forwards })
     }
 
     /// Where placed releases stand, one directory each by its digest.

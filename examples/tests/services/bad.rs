@@ -66,13 +66,13 @@ async fn a_reload_by_pm2_of_a_release_that_crashes_at_boot_says_that_all_is_well
     let stage = Stage::set(Behind::Link).await;
     let (plain, port) = (stage.good("plain"), Port::free().unwrap());
     let script = plain.join("app.js").display().to_string();
-    let mut start = stage.pm2.command().unwrap();
+    let mut start = stage.pm2().command().unwrap();
     start.args(["start", &script, "--name", "plain"]).env("PORT", port.number().to_string());
     assert!(start.output().unwrap().status.success());
     let users = Load::of(port.address(), Client::New).at_rate(100).start().unwrap();
     users.until(|log| log.answered_by("plain") > 10).await.unwrap();
     Behaviour { crash_at_boot: true, ..Behaviour::of("plain") }.write_to(&plain).unwrap();
-    let reloaded = stage.pm2.run(["reload", "plain"]).unwrap();
+    let reloaded = stage.pm2().run(["reload", "plain"]).unwrap();
     assert_eq!(reloaded.status.code(), Some(0));
     let outage = |log: &Log| log.0.iter().rev().take(50).all(|record| record.failure.is_some());
     users.until(outage).await.unwrap();

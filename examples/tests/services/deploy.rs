@@ -1,5 +1,7 @@
+use flow_examples::private::{Balancer, Machine};
 use flow_proving::app::Behaviour;
 use flow_proving::load::Client;
+use serde_json::json;
 
 use crate::stage::{Behind, Stage, trials};
 
@@ -84,4 +86,25 @@ async fn the_same_goes_behind_haproxy_and_by_a_reload_of_nginx() {
         let log = users.stop().await.unwrap();
         assert_eq!(log.failures().count(), 0, "{behind:?}: {}", log.summary());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_machine_is_reached_over_ssh_behind_haproxy() {
+    let (balancer, there) = (Balancer::start().await.unwrap(), Machine::start().await.unwrap());
+    let edges = there.edges.iter().map(
+        |(links, address)| json!({ "name": links.service, "links": links.directory, "address": address }),
+    );
+    let host = json!({
+        "ssh": "127.0.0.1", "port": there.sshd.port(), "user": there.sshd.user(), "key": there.sshd.key(),
+        "known_hosts": there.sshd.known_hosts(), "sockets": there.root().join("run"), "edges": edges.collect::<Vec<_>>(),
+    });
+    let stage = Stage::of(balancer, there, host);
+    stage.deploy(&stage.good("old")).await.is("deployed", 0);
+    let users = stage.users(Client::Careful, 100);
+    stage.deploy(&stage.good("new")).await.is("deployed", 0);
+    users.until(|log| log.answered_by("new") > 0).await.unwrap();
+    stage.running(2).await;
+    stage.tell(&["rollback"]).await.is("rolled_back", 3);
+    let log = users.stop().await.unwrap();
+    assert_eq!(log.failures().count(), 0, "{}", log.summary());
 }

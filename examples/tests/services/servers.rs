@@ -15,7 +15,7 @@ async fn a_daemon_of_pm2_that_is_killed_in_the_middle_costs_no_request_and_doubl
         let begun = stage.records().await;
         let child = stage.start_to_deploy(&stage.good(&version));
         stage.until_records(begun + i64::try_from(40 * point / points).unwrap()).await;
-        stage.pm2.kill_daemon().await.unwrap();
+        stage.pm2().kill_daemon().await.unwrap();
         let told = stage.ended(child).await;
         println!("PM2's daemon killed: {}", told.line);
         // Whether it got by without the daemon or not: what it says is what users meet.

@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use flow_examples::private::{Balancer, Machine};
 use flow_proving::app::Behaviour;
 use flow_proving::load::{Client, Load, UnderWay};
 use flow_proving::server::{Haproxy, Nginx, Pm2, Pm2Version};
@@ -29,7 +30,8 @@ pub(crate) enum Behind {
 /// The programs, and the files of the example.
 pub(crate) struct Stage {
     pub(crate) front: Address,
-    pub(crate) pm2: Pm2,
+    /// This machine's, unless another one stands behind.
+    pm2: Option<Pm2>,
     proxy: Proxy,
     directory: Directory,
     config: Value,
@@ -38,7 +40,15 @@ pub(crate) struct Stage {
 /// What stands in front.
 enum Proxy {
     Nginx(Nginx),
-    Haproxy { _running: Haproxy, _port: Port },
+    Haproxy {
+        _running: Haproxy,
+        _port: Port,
+    },
+    /// In front of another machine.
+    Balancer {
+        _balancer: Balancer,
+        there: Machine,
+    },
 }
 
 /// The last line that the example printed, and its exit code.
@@ -85,7 +95,20 @@ impl Stage {
             behind => nginx(&directory, &pm2, behind).await,
         };
         let config = config(&directory, &pm2, router);
-        Self { front, pm2, proxy, directory, config }
+        Self { front, pm2: Some(pm2), proxy, directory, config }
+    }
+
+    /// Another machine behind a balancer of this one.
+    pub(crate) fn of(balancer: Balancer, there: Machine, host: Value) -> Self {
+        let directory = Directory::new().unwrap();
+        std::fs::create_dir(directory.path().join("releases")).unwrap();
+        let router = json!({ "kind": "haproxy", "runtime_socket": balancer.haproxy.socket() });
+        let mut config = config(&directory, &there.pm2, router);
+        config["hosts"] = json!([host]);
+        config["app"]["name"] = "shop".into();
+        let front = balancer.address();
+        let proxy = Proxy::Balancer { _balancer: balancer, there };
+        Self { front, pm2: None, proxy, directory, config }
     }
 
     /// The same with another value in the configuration of the application.
@@ -112,6 +135,15 @@ impl Stage {
     /// Starts the example.
     pub(crate) fn start(&self, words: &[&str]) -> std::process::Child {
         start(&self.directory, &self.config, words)
+    }
+
+    /// The PM2 that runs the application.
+    pub(crate) fn pm2(&self) -> &Pm2 {
+        match (&self.pm2, &self.proxy) {
+            (Some(pm2), _) => pm2,
+            (None, Proxy::Balancer { there, .. }) => &there.pm2,
+            _ => panic!("no PM2 was started"),
+        }
     }
 
     /// The nginx in front.
@@ -178,7 +210,7 @@ impl Stage {
         let begun = Instant::now();
         loop {
             let running: BTreeSet<u32> =
-                self.pm2.started().into_iter().map(|process: Process| process.pid).collect();
+                self.pm2().started().into_iter().map(|process: Process| process.pid).collect();
             if running.len() == count || begun.elapsed() > PATIENCE {
                 assert_eq!(running.len(), count, "{running:?}");
                 return running;
