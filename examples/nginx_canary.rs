@@ -1,5 +1,7 @@
 //! A canary behind nginx: a hundred links, so a share of 5 % is five of them, moved without a reload; a user stays with the
 //! version that the first answer came from. What nginx logs is what the gate judges. PM2 and nginx are private to this example.
+#![expect(clippy::print_stdout, reason = "an example")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

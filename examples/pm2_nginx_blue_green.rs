@@ -1,5 +1,7 @@
 //! A Node application under PM2 behind nginx, replaced by a second colour: proved on a socket of its own, switched to by one
 //! rename, the first one kept until the run is verified. What stands for your PM2 and nginx is private to this example.
+#![expect(clippy::print_stdout, reason = "an example")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ async fn main() -> Outside<()> {
         let workflow = Workflow { build, services, ..shop::workflow(&root)? };
         match shop::deploy(&workflow, &shop::setting(&root, &version)?).await {
             Ok(_) => println!("{version} serves"),
-            Err(refused) => println!("{version} is refused: {:#}", refused),
+            Err(refused) => println!("{version} is refused: {refused:#}"),
         }
         users.get_or_insert(Load::of(front.clone(), Client::Careful).at_rate(100).start()?);
     }

@@ -267,7 +267,7 @@ async fn until_verified(
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         ended = run => ended.map(drop),

@@ -98,7 +98,7 @@ async fn another_machine_is_reached_over_ssh_behind_haproxy() {
         "ssh": "127.0.0.1", "port": there.sshd.port(), "user": there.sshd.user(), "key": there.sshd.key(),
         "known_hosts": there.sshd.known_hosts(), "sockets": there.root().join("run"), "edges": edges.collect::<Vec<_>>(),
     });
-    let stage = Stage::of(balancer, there, host);
+    let stage = Stage::of(balancer, there, &host);
     stage.deploy(&stage.good("old")).await.is("deployed", 0);
     let users = stage.users(Client::Careful, 100);
     stage.deploy(&stage.good("new")).await.is("deployed", 0);

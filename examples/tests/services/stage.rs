@@ -47,7 +47,7 @@ enum Proxy {
     /// In front of another machine.
     Balancer {
         _balancer: Balancer,
-        there: Machine,
+        there: Box<Machine>,
     },
 }
 
@@ -94,20 +94,20 @@ impl Stage {
             Behind::Haproxy => haproxy(&directory).await,
             behind => nginx(&directory, &pm2, behind).await,
         };
-        let config = config(&directory, &pm2, router);
+        let config = config(&directory, &pm2, &router);
         Self { front, pm2: Some(pm2), proxy, directory, config }
     }
 
     /// Another machine behind a balancer of this one.
-    pub(crate) fn of(balancer: Balancer, there: Machine, host: Value) -> Self {
+    pub(crate) fn of(balancer: Balancer, there: Machine, host: &Value) -> Self {
         let directory = Directory::new().unwrap();
         std::fs::create_dir(directory.path().join("releases")).unwrap();
         let router = json!({ "kind": "haproxy", "runtime_socket": balancer.haproxy.socket() });
-        let mut config = config(&directory, &there.pm2, router);
+        let mut config = config(&directory, &there.pm2, &router);
         config["hosts"] = json!([host]);
         config["app"]["name"] = "shop".into();
         let front = balancer.address();
-        let proxy = Proxy::Balancer { _balancer: balancer, there };
+        let proxy = Proxy::Balancer { _balancer: balancer, there: Box::new(there) };
         Self { front, pm2: None, proxy, directory, config }
     }
 
@@ -220,7 +220,7 @@ impl Stage {
     }
 }
 
-fn config(directory: &Directory, pm2: &Pm2, router: Value) -> Value {
+fn config(directory: &Directory, pm2: &Pm2, router: &Value) -> Value {
     json!({
         "pm2_home": pm2.home(),
         "pm2_bin": pm2.script(),
@@ -257,7 +257,7 @@ async fn nginx(directory: &Directory, pm2: &Pm2, behind: Behind) -> (Proxy, Addr
     };
     if behind == Behind::File {
         // Whatever the example is asked for, it lays the files that nginx is to include.
-        let told = config(directory, pm2, router.clone());
+        let told = config(directory, pm2, &router);
         assert_eq!(start(directory, &told, &["status"]).wait_with_output().unwrap().status.code(), Some(1));
     }
     let http = format!("{http}\nserver {{ listen unix:{}; location / {{ {location} }} }}", front.display());

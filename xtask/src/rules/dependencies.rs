@@ -139,7 +139,8 @@ fn check_members(package: &Package, role: Role, metadata: &Metadata) -> Vec<Find
         let to = Role::of(folder)?;
         let why = refusal(role, to, &member.name).or_else(|| {
             let own = |wanted: &Dependency| wanted.name == member.name && !wanted.is_dev();
-            let deployed = to == Role::Proving && package.dependencies.iter().any(own);
+            let served = matches!(role, Role::Examples | Role::Benches);
+            let deployed = to == Role::Proving && !served && package.dependencies.iter().any(own);
             deployed.then_some("only tests, examples and benches may start servers")
         })?;
         Some(found(package, format!("depends on `{}`: {why}", member.name)))
