@@ -51,7 +51,7 @@ impl Controller {
     /// Replaces what serves by the release in `directory`.
     pub(crate) async fn deploy(&self, directory: &Path) -> Result<Outcome> {
         let release = Release::read(directory, &self.world.config.app.script)?;
-        let earlier = self.orders.latest()?;
+        let earlier = self.begun().await?;
         if let Some(earlier) = &earlier
             && self.standing(earlier).await? == Standing::UnderWay
         {
@@ -117,15 +117,9 @@ impl Controller {
 
     /// Undoes the latest deployment: back to the colour that is kept warm.
     pub(crate) async fn roll_back(&self) -> Result<Outcome> {
-        let Some(mut order) = self.orders.latest()? else {
+        let Some(order) = self.begun().await? else {
             return Ok(Outcome::refused(None, "nothing was deployed"));
         };
-        if self.standing(&order).await? == Standing::Unknown
-            && let Some(earlier) = order.earlier.take()
-        {
-            // The latest was never begun, so the one before has its way back.
-            order = *earlier;
-        }
         if !matches!(self.standing(&order).await?, Standing::UnderWay | Standing::Warm) {
             return Ok(Outcome::refused(
                 Some(order.release),
@@ -151,7 +145,7 @@ impl Controller {
 
     /// Gives the latest release `percent` of the traffic and the kept one the rest.
     pub(crate) async fn shift(&self, percent: u8) -> Result<Outcome> {
-        let Some(order) = self.orders.latest()? else {
+        let Some(order) = self.begun().await? else {
             return Ok(Outcome::refused(None, "nothing was deployed"));
         };
         let workflow = share(&self.world, &self.root, percent, &self.watch)?;
@@ -167,7 +161,7 @@ impl Controller {
     /// Says what serves.
     pub(crate) async fn status(&self) -> Result<Outcome> {
         let weights = self.world.router.routing(&self.world.config.app.name).await?.weights()?;
-        let order = self.orders.latest()?;
+        let order = self.begun().await?;
         let standing = match &order {
             Some(order) => self.standing(order).await?,
             None => Standing::Unknown,
@@ -193,6 +187,17 @@ impl Controller {
 
     async fn instances(&self) -> Result<Vec<Instance>> {
         Ok(self.world.processes.instances(&self.world.config.app.name).await?)
+    }
+
+    /// The latest order that was begun: one whose plan was refused leaves the one before it as it was.
+    async fn begun(&self) -> Result<Option<Order>> {
+        let latest = self.orders.latest()?;
+        Ok(match latest {
+            Some(order) if self.standing(&order).await? == Standing::Unknown => {
+                order.earlier.map(|earlier| *earlier)
+            }
+            latest => latest,
+        })
     }
 
     async fn standing(&self, order: &Order) -> Result<Standing> {

@@ -14,7 +14,6 @@ use flow_host::Hosts;
 use flow_local::host::{HostConfig, LocalHost};
 use flow_nginx::{FileConfig, FileRouter, SocketConfig, SocketRouter, Stickiness};
 use flow_pm2::{Addresses, Daemon, Pm2Config, Pm2Processes, Readiness, Restart};
-
 use flow_ssh::Forward;
 
 use crate::config::{self, Config, Ready};

@@ -40,3 +40,23 @@ async fn a_rollback_is_one_switch_to_the_kept_colour() {
     );
     stage.tell(&["rollback"]).await.is("refused", 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_could_not_be_planned_leaves_the_way_back_and_the_next_one_ends_it() {
+    let stage = Stage::set(Behind::Link).await;
+    stage.deploy(&stage.good("old")).await.is("deployed", 0);
+    stage.deploy(&stage.good("new")).await.is("deployed", 0);
+    // What a user's own hand has changed is a conflict.
+    let link = stage.live();
+    let kept = std::fs::read_link(&link).unwrap();
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &link).unwrap();
+    stage.deploy(&stage.good("newer")).await.is("refused", 2);
+    stage.running(2).await;
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(kept, &link).unwrap();
+    stage.deploy(&stage.good("newest")).await.is("deployed", 0);
+    stage.running(2).await;
+    stage.tell(&["rollback"]).await.is("rolled_back", 3);
+    stage.running(1).await;
+}

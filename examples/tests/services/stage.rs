@@ -152,6 +152,11 @@ impl Stage {
         nginx
     }
 
+    /// The one link that a switch changes.
+    pub(crate) fn live(&self) -> PathBuf {
+        self.directory.path().join("run/.web/links/live")
+    }
+
     /// How many masters of nginx run with this stage's configuration.
     pub(crate) fn masters(&self) -> usize {
         let named = table::command_names(&self.directory.path().join("nginx.conf"));
