@@ -120,6 +120,19 @@ async fn a_put_that_broke_at_any_change_leaves_a_whole_site_and_is_taken_back() 
     }
 }
 
+/// No page is put that names what is not there as it was meant to be.
+#[tokio::test]
+async fn a_file_that_arrived_as_something_else_is_in_doubt_and_no_page_names_it() {
+    let fixture = fresh().await;
+    let [(_, one), (directory, two)] = releases(&fixture).await;
+    fixture.world.breaks.spoiled.store(1, Ordering::SeqCst);
+    let put = fixture.store.put(&permit(), &directory, &two).await.unwrap_err();
+    assert!(!put.kind().is_rejection(), "{put}");
+    assert_eq!(fixture.files()["index.html"], release(1)["index.html"]);
+    fixture.store.restore(&permit(), &one).await.unwrap();
+    assert_eq!(fixture.files(), release(1));
+}
+
 /// A restore that broke says so, and the next one finishes it.
 #[tokio::test]
 async fn a_restore_that_broke_at_any_change_is_finished_by_the_next_one() {

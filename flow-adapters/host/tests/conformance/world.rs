@@ -24,6 +24,8 @@ pub(crate) struct Breaks {
     at: Mutex<Option<usize>>,
     /// How many removals from now on find a directory that something has just written into.
     pub(crate) written_into: AtomicUsize,
+    /// How many copies from now on deliver something else.
+    pub(crate) spoiled: AtomicUsize,
 }
 
 impl Breaks {
@@ -86,6 +88,10 @@ impl Host for Breaking {
         self.breaks.pass(self.host.write(permit, path, content).await)
     }
     async fn copy(&self, permit: &Permit, from: &Path, to: &HostPath) -> Result<(), StepError> {
+        let less = |left: usize| left.checked_sub(1);
+        if self.breaks.spoiled.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            return self.host.write(permit, to, b"something else").await;
+        }
         self.breaks.pass(self.host.copy(permit, from, to).await)
     }
     async fn remove(&self, permit: &Permit, path: &HostPath) -> Result<(), StepError> {
