@@ -52,7 +52,8 @@ async fn workers_are_replaced_one_by_one_and_a_bad_one_ends_the_whole() -> Outsi
             Behaviour { dies_after_ms: 10, ..Behaviour::of("2") },
         ] {
             let bad = replacement(&world, &["b1", "b2"], &["a1", "a2"], &behaviour)?;
-            let refused = world.manager.replace(&permit(), &bad).await.unwrap_err();
+            let refused = world.manager.replace(&permit(), &bad).await;
+            let refused = refused.expect_err(&format!("{version:?} took {behaviour:?}"));
             assert_eq!(refused.kind(), ErrorKind::Failed, "{refused}");
             assert_eq!(world.manager.instances(&WEB).await?, old);
             assert_eq!(world.pm2.started().len(), 2);
