@@ -1,3 +1,4 @@
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -125,7 +126,12 @@ impl Pm2Processes {
 fn exists(path: &Path, message: &'static str, field: &'static str) -> Result<(), StepError> {
     match path.try_exists() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(StepError::new(ErrorKind::NotFound, message).fact(field, path.display())),
-        Err(error) => Err(refused("the path cannot be looked at", path, error)),
+        // A name can be longer than any file's, and lead through what is no directory.
+        Err(error)
+            if !matches!(error.kind(), io::ErrorKind::InvalidFilename | io::ErrorKind::NotADirectory) =>
+        {
+            Err(refused("the path cannot be looked at", path, error))
+        }
+        _ => Err(StepError::new(ErrorKind::NotFound, message).fact(field, path.display())),
     }
 }
