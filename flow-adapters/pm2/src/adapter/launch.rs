@@ -13,6 +13,9 @@ use super::record::{Record, app_name};
 use crate::client::{CallError, Prepare};
 use crate::file::{Lock, refused};
 
+/// How long a program's last words are awaited once its end is known.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 impl Pm2Processes {
     /// Makes sure that what PM2 is to start is there: PM2 would call an app online whose program does not exist.
     pub(super) fn check_files(&self, spec: &LaunchSpec) -> Result<(), StepError> {
@@ -114,6 +117,9 @@ impl Pm2Processes {
         if !ended {
             return Ok(record.instance(Some(pid)));
         }
+        // Its last words may come behind the news of its end.
+        let said = pin!(bus.until(&app.name, |track| !track.output.trim().is_empty()));
+        select(said, self.clock.sleep(LAST_WORDS)).await;
         let track = bus.follow(&app.name, 0);
         let code = track.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
         Err(StepError::new(ErrorKind::Failed, "the process ended as soon as it was started")
