@@ -43,7 +43,5 @@ pub fn crash_from_boot(script: &Path, nth: u32, boots: &Path) -> Outside<()> {
 /// # Errors
 /// Where it is not on the path.
 pub fn node() -> Outside<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut programs = std::env::split_paths(&path).map(|folder| folder.join("node"));
-    programs.find(|program| program.is_file()).ok_or_else(|| "there is no `node`".into())
+    flow_proving::find("node")
 }

@@ -7,6 +7,9 @@ use crate::Outside;
 const SYSTEM: &str = "/usr/sbin";
 
 /// The program `name`, on the path or beside the system's servers.
+///
+/// # Errors
+/// Where there is none.
 pub fn find(name: &str) -> Outside<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from(SYSTEM)]);
