@@ -9,7 +9,8 @@ use std::time::Duration;
 use flow_core::{Clock, ErrorKind, StepError};
 
 const POLL: Duration = Duration::from_millis(10);
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for who works on one file, instance or address.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The error for a file operation that the system refused before anything was changed.
 pub(crate) fn refused(message: &'static str, path: &Path, error: io::Error) -> StepError {
@@ -84,15 +85,19 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock at `path`, waiting for a while.
-    pub(crate) async fn take(clock: &dyn Clock, path: PathBuf) -> Result<Self, StepError> {
+    /// Takes the lock at `path`, and waits for `patience` for who holds it.
+    pub(crate) async fn take(
+        clock: &dyn Clock,
+        path: PathBuf,
+        patience: Duration,
+    ) -> Result<Self, StepError> {
         make_directory(path.parent().unwrap_or(Path::new("/")), 0o700)?;
         let begun = clock.monotonic();
         loop {
             if let Some(file) = attempt(&path)? {
                 return Ok(Self { _file: file });
             }
-            if clock.monotonic().saturating_sub(begun) >= PATIENCE {
+            if clock.monotonic().saturating_sub(begun) >= patience {
                 return Err(StepError::new(ErrorKind::Unavailable, "somebody else is at work on it")
                     .fact("lock", path.display()));
             }

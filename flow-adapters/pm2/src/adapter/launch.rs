@@ -11,7 +11,7 @@ use super::outside::Place;
 use super::processes::Pm2Processes;
 use super::record::{Record, app_name};
 use crate::client::{CallError, Prepare};
-use crate::file::{Lock, refused};
+use crate::file::{Lock, PATIENCE, refused};
 
 /// How long a program's last words are awaited once its end is known.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ impl Pm2Processes {
 
     /// Starts an instance of which nothing is left and returns when it was seen running for a while.
     pub(super) async fn start(&self, permit: &Permit, spec: &LaunchSpec) -> Result<Instance, StepError> {
-        let addresses = Lock::take(&*self.clock, self.lock_path().join("addresses.lock")).await?;
+        let addresses = Lock::take(&*self.clock, self.lock_path().join("addresses.lock"), PATIENCE).await?;
         let record = Record::new(&self.config.home, spec, self.choose_address(spec).await?);
         let app = record.app(&self.config)?;
         // Forgotten first: what was heard of an app of the same name says nothing of this one.

@@ -12,7 +12,7 @@ use super::record::{self, app_name};
 use super::settled::Settled;
 use crate::client::{App, CallError, Home};
 use crate::config::Pm2Config;
-use crate::file::Lock;
+use crate::file::{Lock, PATIENCE};
 
 /// An app as PM2 lists it, ours or not. What it calls the status proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl Pm2Processes {
 
     pub(super) async fn lock(&self, service: &Name, instance: &InstanceId) -> Result<Lock, StepError> {
         let path = self.lock_path().join("instances").join(service.as_str()).join(instance.as_str());
-        Lock::take(&*self.clock, path.with_added_extension("lock")).await
+        Lock::take(&*self.clock, path.with_added_extension("lock"), PATIENCE).await
     }
 
     pub(super) fn lock_path(&self) -> PathBuf {

@@ -71,7 +71,8 @@ impl Home {
         }
         let is_vacant = matches!(&reached, Err(CallError::Absent(absence)) if absence.is_vacancy());
         if let (true, Daemon::Start { pm2, path }) = (is_vacant, &self.daemon) {
-            let _lock = Lock::take(&*self.clock, lock).await?;
+            // Who holds it starts a daemon.
+            let _lock = Lock::take(&*self.clock, lock, START.saturating_mul(2)).await?;
             if self.reach().await.is_err() {
                 self.start(pm2, path).await?;
             }

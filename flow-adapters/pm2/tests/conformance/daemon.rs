@@ -75,7 +75,7 @@ async fn a_missing_daemon_is_started_in_its_own_home_with_a_clean_environment() 
 #[tokio::test]
 async fn a_daemon_that_hangs_is_given_up_in_time_and_used_again_when_it_answers() -> Outside<()> {
     let world = World::with(|mut config, _| {
-        config.answer = Duration::from_millis(300);
+        config.answer = Duration::from_secs(2);
         config
     })
     .await?;
