@@ -112,7 +112,12 @@ async fn a_dead_canary_fails_no_get_repeats_no_post_and_shows_as_dead() -> Outsi
     world.ground.kill(&new[0]).await;
     assert_eq!(held.await??.status, 502, "the POST was answered by somebody else");
     assert_eq!(world.ground.waiting(), 0, "the POST was sent again");
-    let before = [log.counts(&OLD).await?.unwrap_or_default(), log.counts(&NEW).await?.unwrap_or_default()];
+    // nginx writes a request down behind its answer.
+    let before = until("the POST was written down", async || {
+        let counts = [log.counts(&OLD).await?, log.counts(&NEW).await?].map(Option::unwrap_or_default);
+        Ok((counts[1].failures > 0).then_some(counts))
+    })
+    .await?;
 
     let answers = answered_by(&world.ground, 400).await?;
     assert!(answers.iter().all(|answer| *answer == Some(OLD)), "{answers:?}");
