@@ -114,8 +114,13 @@ fn documented(
     }
     cargo.env("RUSTDOC", workspace.root().join("xtask").join("rustdoc-json.sh")).env("RUSTDOCFLAGS", AS_JSON);
     cargo.env("CARGO_TARGET_DIR", place).env("CARGO_BUILD_BUILD_DIR", workspace.root().join("target"));
+    let made = place.join("doc");
+    if made.exists() {
+        // Of a crate that is no longer there it would still tell the last.
+        fs::remove_dir_all(&made).map_err(|error| PublicApiError::File(made.clone(), error))?;
+    }
     succeed(&mut cargo, "cargo doc")?;
-    Ok(place.join("doc"))
+    Ok(made)
 }
 
 /// The files of the crates in `directory`, in order.

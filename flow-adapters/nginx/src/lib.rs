@@ -2,7 +2,7 @@
 //!
 //! | driver | the application listens on | a switch | weights | what nginx must do |
 //! |---|---|---|---|---|
-//! | [`SocketRouter`], [`link`](SocketConfig::link) | a Unix socket | one rename, well below 1 ms | all at once | nothing |
+//! | [`SocketRouter`], [`link`](SocketConfig::link) | a Unix socket | one rename; the call waits for the disk | all at once | nothing |
 //! | [`SocketRouter`], [`slots`](SocketConfig::slots) | a Unix socket | one rename for all slots | steps of 1 %, sticky if wanted | nothing |
 //! | [`FileRouter`] | TCP, or a Unix socket | a reload, 100 ms or more | steps of 1 %, sticky if wanted | load our file |
 //!

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,32 @@ pub struct ProbeRequest {
     pub timeout: Duration,
 }
 
+impl ProbeRequest {
+    /// Asks for the file at `path` of the site whose root is at `base_url`. Everything in the path but unreserved characters and slashes is
+    /// percent-encoded (RFC 3986, 2.3).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use flow_core::port::ProbeRequest;
+    ///
+    /// let request = ProbeRequest::of_file("https://shop.example/", "docs/a b.css", Duration::from_secs(30));
+    /// assert_eq!(request.url, "https://shop.example/docs/a%20b.css");
+    /// ```
+    #[must_use]
+    pub fn of_file(base_url: &str, path: &str, timeout: Duration) -> Self {
+        let mut url = format!("{}/", base_url.trim_end_matches('/'));
+        for byte in path.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+                url.push(char::from(byte));
+            } else {
+                let _ = write!(url, "%{byte:02X}");
+            }
+        }
+        Self { url, timeout }
+    }
+}
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeReply {
@@ -23,10 +50,15 @@ pub struct ProbeReply {
     pub status: u16,
     /// The headers, by their names in lower case. What one that comes several times says is joined by `, `.
     pub headers: BTreeMap<String, String>,
-    /// The body, at most 8 MiB.
+    /// The body, of at most [`BODY_MAX`](Self::BODY_MAX) bytes.
     pub body: Vec<u8>,
     /// From sending the request to the last byte of the body.
     pub elapsed: Duration,
+}
+
+impl ProbeReply {
+    /// The largest body in bytes, 8 MiB: a larger one is an error.
+    pub const BODY_MAX: u64 = 8 << 20;
 }
 
 /// Looks at a service as its users do.
@@ -40,6 +72,6 @@ pub trait Prober: Send + Sync {
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for a URL that is none, [`Unavailable`](crate::ErrorKind::Unavailable) when no connection
     /// came about or it broke, [`TimedOut`](crate::ErrorKind::TimedOut) after the timeout, [`Failed`](crate::ErrorKind::Failed) for a
-    /// body that is too large.
+    /// body of more than [`ProbeReply::BODY_MAX`] bytes.
     async fn get(&self, request: &ProbeRequest) -> Result<ProbeReply, StepError>;
 }

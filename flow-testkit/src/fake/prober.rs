@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::fleet::FakeFleet;
 use crate::ledger::Ledger;
 
-/// The largest body: 8 MiB.
-const LIMIT: usize = 8 << 20;
+/// The largest body.
+const LIMIT: usize = ProbeReply::BODY_MAX as usize;
 
 /// A web in memory: pages by URL, which change over time or with the version that answers.
 ///

@@ -10,8 +10,6 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::local::go_on;
 use crate::config::ServedSite;
 
-/// The largest body that a probe gives.
-const ASKED_MAX: u64 = 8 << 20;
 /// How many files are asked for at once.
 const AT_ONCE: usize = 8;
 
@@ -26,10 +24,10 @@ impl Served {
     /// Refuses files that no probe would give whole.
     pub(crate) fn check_sizes(files: &BTreeMap<&String, &AssetFile>) -> Result<(), Problems> {
         let mut problems = Problems::default();
-        for (path, file) in files.iter().filter(|(_, file)| file.bytes > ASKED_MAX) {
+        for (path, file) in files.iter().filter(|(_, file)| file.bytes > ProbeReply::BODY_MAX) {
             problems.add(
                 path.as_str(),
-                format!("has {} bytes, and at most {ASKED_MAX} can be asked for", file.bytes),
+                format!("has {} bytes, and at most {} can be asked for", file.bytes, ProbeReply::BODY_MAX),
             );
         }
         problems.into_result()
@@ -66,8 +64,8 @@ impl Served {
         wrong: impl Fn(&str, &AssetFile, &ProbeReply) -> Vec<String> + Sync,
     ) -> Result<(), StepError> {
         let mut asked = Vec::new();
-        for (path, file) in files.filter(|(_, file)| file.bytes <= ASKED_MAX) {
-            let request = ProbeRequest { url: self.url(path), timeout: self.site.timeout };
+        for (path, file) in files.filter(|(_, file)| file.bytes <= ProbeReply::BODY_MAX) {
+            let request = ProbeRequest::of_file(&self.site.base_url, path, self.site.timeout);
             let wrong = &wrong;
             asked.push(async move {
                 go_on(cancel)?;
@@ -110,19 +108,6 @@ impl Served {
             wrong.push(format!("comes with `{found}` as `content-type`"));
         }
         wrong
-    }
-
-    /// Where a file is found. Everything but unreserved characters and slashes is percent-encoded (RFC 3986).
-    fn url(&self, path: &str) -> String {
-        let mut url = format!("{}/", self.site.base_url.trim_end_matches('/'));
-        for byte in path.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-                url.push(char::from(byte));
-            } else {
-                url.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        url
     }
 }
 

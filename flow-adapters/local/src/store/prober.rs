@@ -10,8 +10,8 @@ use hyper::Method;
 
 use super::http::{Failure, Url, exchange};
 
-/// The largest body: 8 MiB.
-const LIMIT: usize = 8 << 20;
+/// The largest body.
+const LIMIT: usize = ProbeReply::BODY_MAX as usize;
 
 /// Makes a GET over plain HTTP, on a connection of its own. It speaks no TLS and follows no redirect.
 #[derive(Debug, Clone)]

@@ -71,7 +71,7 @@ impl Home {
         }
         let is_vacant = matches!(&reached, Err(CallError::Absent(absence)) if absence.is_vacancy());
         if let (true, Daemon::Start { pm2, path }) = (is_vacant, &self.daemon) {
-            // Who holds it starts a daemon.
+            // Who holds it starts a daemon and then asks it.
             let _lock = Lock::take(&*self.clock, lock, START.saturating_mul(2)).await?;
             if self.reach().await.is_err() {
                 self.start(pm2, path).await?;

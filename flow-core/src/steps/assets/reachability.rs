@@ -11,15 +11,13 @@ use crate::error::{Cause, ErrorKind, Problems, StepError};
 use crate::name;
 use crate::name::{Digest, Name};
 use crate::permit::Permit;
-use crate::port::{AssetFile, AssetRank, AssetStore, ProbeRequest, Prober, asset_order};
+use crate::port::{AssetFile, AssetRank, AssetStore, ProbeReply, ProbeRequest, Prober, asset_order};
 use crate::receipt::{Evidence, Receipt};
 use crate::rollback::Captured;
 use crate::stage::{Assets, AssetsActivity};
 use crate::step::{Preview, Step};
 use crate::steps::heading::{Heading, headed, leaves_nothing, unless_cancelled};
 
-/// The largest body that a probe gives: a larger file is not fetched.
-const FETCHED_MAX: u64 = 8 << 20;
 /// How many files are fetched at once.
 const FETCHED_AT_ONCE: usize = 8;
 /// How long one file may take.
@@ -55,13 +53,9 @@ impl CheckReachability {
         self
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}/{}", self.base_url.trim_end_matches('/'), encoded(path))
-    }
-
     /// What is wrong with the file at `path` as a reader gets it, if anything.
     async fn fetch(&self, path: &str, file: &AssetFile) -> Option<String> {
-        let request = ProbeRequest { url: self.url(path), timeout: FETCHED_WITHIN };
+        let request = ProbeRequest::of_file(&self.base_url, path, FETCHED_WITHIN);
         match self.prober.get(&request).await {
             Err(error) => Some(format!("no answer: {}", Cause::from(&error))),
             Ok(reply) if reply.status != 200 => Some(format!("status {}", reply.status)),
@@ -93,19 +87,6 @@ impl CheckReachability {
         };
         changed.into_iter().map(find).collect()
     }
-}
-
-/// A path as it stands in a URL: everything but unreserved characters and slashes is percent-encoded (RFC 3986).
-fn encoded(path: &str) -> String {
-    use std::fmt::Write as _;
-    path.bytes().fold(String::with_capacity(path.len()), |mut url, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
-            url.push(char::from(byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
-        url
-    })
 }
 
 #[async_trait]
@@ -151,7 +132,7 @@ impl Step<Assets> for CheckReachability {
         _before: &Captured,
     ) -> Result<Receipt<Assets>, StepError> {
         let (files, too_large): (Vec<_>, Vec<_>) =
-            self.files(cx).await?.into_iter().partition(|(_, file)| file.bytes <= FETCHED_MAX);
+            self.files(cx).await?.into_iter().partition(|(_, file)| file.bytes <= ProbeReply::BODY_MAX);
         let too_large: Vec<String> = too_large.into_iter().map(|(path, _)| path).collect();
         if files.is_empty() {
             return Err(StepError::new(ErrorKind::Failed, "there is no file to fetch")
