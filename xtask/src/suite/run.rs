@@ -114,11 +114,10 @@ fn run_step(step: &Step, workspace: &Workspace, tier: &Tier) -> StepResult {
             run_tests(&mut cargo)
         }
         Action::Rules => check_rules(workspace),
-        Action::Example(name) => run_example(name, &["--release"], workspace, &mut cargo),
-        Action::ShortExamples(names) => {
+        Action::Examples(names) => {
             // One `cargo` each: what it was told for one example must not reach the next.
             for name in *names {
-                run_example(name, &[], workspace, &mut workspace.cargo())?;
+                run_example(name, workspace, &mut workspace.cargo())?;
             }
             Ok(format!("{} examples", names.len()))
         }
@@ -174,11 +173,11 @@ fn check_rules(workspace: &Workspace) -> StepResult {
 }
 
 /// Runs an example as a user would, in a directory of its own: its report stays out of the checkout.
-fn run_example(name: &str, profile: &[&str], workspace: &Workspace, cargo: &mut Command) -> StepResult {
+fn run_example(name: &str, workspace: &Workspace, cargo: &mut Command) -> StepResult {
     let directory = std::env::temp_dir().join(format!("flow-example-{name}-{}", std::process::id()));
     let unusable = |source| StepFailure::Directory { path: directory.clone(), source };
     fs::create_dir(&directory).map_err(unusable)?;
-    cargo.arg("run").args(profile).args(["--locked", "--manifest-path"]);
+    cargo.args(["run", "--features", steps::FEATURES, "--locked", "--manifest-path"]);
     cargo.arg(workspace.root().join("Cargo.toml")).args(["--example", name]).current_dir(&directory);
     match run_plainly(cargo) {
         Ok(said) => fs::remove_dir_all(&directory).map_err(unusable).map(|()| said),

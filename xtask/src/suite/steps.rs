@@ -20,10 +20,8 @@ pub(crate) enum Action {
     Docs(&'static [&'static str]),
     /// Checks the project's own rules.
     Rules,
-    /// Runs an example with the release profile in an empty directory.
-    Example(&'static str),
-    /// Runs examples with the profile that the tests have compiled them with, each in an empty directory.
-    ShortExamples(&'static [&'static str]),
+    /// Runs examples with the profile and features that the tests have compiled with, each in an empty directory.
+    Examples(&'static [&'static str]),
     /// Runs cargo-deny.
     Deny(&'static [&'static str]),
     /// Compares the public API with its baseline.
@@ -33,7 +31,7 @@ pub(crate) enum Action {
 }
 
 /// The features that nothing in the workspace turns on by itself.
-const FEATURES: &str = "flow-testkit/mockall,flow-local/age";
+pub(super) const FEATURES: &str = "flow-testkit/mockall,flow-local/age";
 
 /// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
 const TESTS: Step = Step {
@@ -97,8 +95,8 @@ const STEPS: &[Step] = &[
             "--no-fail-fast",
         ]),
     },
-    Step { name: "short examples", action: Action::ShortExamples(SHORT_EXAMPLES) },
-    Step { name: "example deploy", action: Action::Example("deploy") },
+    Step { name: "short examples", action: Action::Examples(SHORT_EXAMPLES) },
+    Step { name: "example deploy", action: Action::Examples(&["deploy"]) },
     Step { name: "crates outside", action: Action::Outside },
     Step {
         name: "licences, bans, sources",
