@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flow_core::{Digest, ErrorKind, StepError};
 use futures::TryStreamExt as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow, SqliteValueRef};
-use sqlx::{Column as _, Decode as _, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{Column as _, Decode, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 
 use crate::client::Session;
 use crate::proof::{Contents, Table};
@@ -152,10 +152,10 @@ fn value(raw: SqliteValueRef<'_>) -> Result<Value<'_>, StepError> {
         return Ok(Value::Null);
     }
     let stored = match raw.type_info().name() {
-        "INTEGER" => i64::decode(raw).map(Value::Integer),
-        "REAL" => f64::decode(raw).map(Value::Real),
-        "TEXT" => <&[u8]>::decode(raw).map(Value::Text),
-        _ => <&[u8]>::decode(raw).map(Value::Blob),
+        "INTEGER" => <i64 as Decode<Sqlite>>::decode(raw).map(Value::Integer),
+        "REAL" => <f64 as Decode<Sqlite>>::decode(raw).map(Value::Real),
+        "TEXT" => <&[u8] as Decode<Sqlite>>::decode(raw).map(Value::Text),
+        _ => <&[u8] as Decode<Sqlite>>::decode(raw).map(Value::Blob),
     };
     stored.map_err(unreadable)
 }
