@@ -5,11 +5,11 @@ use std::path::Path;
 use flow_core::port::BackupProof;
 use flow_core::{Artifact, CancelToken, ErrorKind, Permit, StepError};
 
-use crate::client::files::{self, blocking};
-use crate::client::scratch::Scratch;
-use crate::client::{Database, Durability, Session, catalogue};
 use crate::config::MissingDatabase;
+use crate::engine::sqlite::{Database, Durability, SqliteSession, catalogue};
+use crate::files::{self, blocking};
 use crate::proof::{self, Contents};
+use crate::scratch::Scratch;
 
 /// Copies, restores, compares and keeps.
 pub(crate) async fn back_up(
@@ -68,7 +68,7 @@ pub(crate) async fn copy(database: &Database, scratch: &Scratch) -> Result<(), S
     copied
 }
 
-async fn vacuum_into(session: &mut Session, path: &Path) -> Result<(), StepError> {
+async fn vacuum_into(session: &mut SqliteSession, path: &Path) -> Result<(), StepError> {
     let path = path.display().to_string().replace('\'', "''");
     session.execute(&format!("VACUUM INTO '{path}'")).await
 }

@@ -37,6 +37,16 @@ pub(crate) struct Script {
     pub(crate) name: String,
     pub(crate) up: Body,
     pub(crate) down: Option<Body>,
+    pub(crate) mode: Mode,
+}
+
+/// How a script is to be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// In one transaction, where its statements allow it.
+    Transaction,
+    /// Each statement by itself.
+    Statements,
 }
 
 /// One file's content.
@@ -180,7 +190,10 @@ fn pair(files: Vec<Parsed>, problems: &mut Problems) -> Option<Script> {
     if let Some(down) = down.as_ref().filter(|down| down.name != up.name) {
         problems.add(&down.file, format!("is named otherwise than its up script `{}`", up.file));
     }
-    Some(Script { version: up.version, name: up.name, up: up.body?, down: down.and_then(|down| down.body) })
+    let (version, name, body) = (up.version, up.name, up.body?);
+    // sqlx's mark, as the first line.
+    let mode = if body.text.starts_with("-- no-transaction") { Mode::Statements } else { Mode::Transaction };
+    Some(Script { version, name, up: body, down: down.and_then(|down| down.body), mode })
 }
 
 #[cfg(test)]

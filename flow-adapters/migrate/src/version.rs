@@ -18,6 +18,16 @@ impl Version {
         &self.0
     }
 
+    /// `versions` as one text for people.
+    pub(crate) fn list<'a>(versions: impl IntoIterator<Item = &'a Self>) -> String {
+        versions.into_iter().map(Self::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The version as sqlx's table can hold it.
+    pub(crate) fn as_i64(&self) -> Option<i64> {
+        self.0.parse().ok()
+    }
+
     /// The digits without leading zeros: what numbers of any length are compared by.
     fn significant(&self) -> &str {
         self.0.trim_start_matches('0')

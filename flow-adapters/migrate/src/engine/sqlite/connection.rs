@@ -1,22 +1,21 @@
-//! Connections: the only way to the database.
+//! One dedicated connection.
 
-pub(crate) mod catalogue;
-pub(crate) mod files;
-pub(crate) mod history;
-pub(crate) mod scratch;
-
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use flow_core::{CancelToken, ErrorKind, StepError};
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
+use super::catalogue::{texts, unreadable};
+use super::fault::{commit_left_nothing, fault, is_recovery_due};
 use crate::config::MissingDatabase;
+use crate::engine::{Access, Row, Session};
 
 /// How many instructions SQLite's machine runs between two looks at whether to stop.
 const INSTRUCTIONS_BETWEEN_LOOKS: i32 = 10_000;
@@ -41,6 +40,10 @@ pub(crate) enum Durability {
 impl Database {
     pub(crate) const fn new(path: PathBuf, busy_timeout: Duration, missing: MissingDatabase) -> Self {
         Self { path, busy_timeout, missing }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether the file is there.
@@ -70,7 +73,7 @@ impl Database {
     /// A writer that died may have left a journal that has to be played back before anything can be read, which a
     /// read-only connection cannot do. Another one does it first, as any reader of the application would. The
     /// content that was committed last stays what it is.
-    pub(crate) async fn read(&self) -> Result<Session, StepError> {
+    pub(crate) async fn read(&self) -> Result<SqliteSession, StepError> {
         let read_only = self.options().read_only(true);
         match probe(&read_only).await {
             Err(error) if is_recovery_due(&error) => {
@@ -83,7 +86,7 @@ impl Database {
     }
 
     /// Opens the database read-only and holds on to what was committed last.
-    pub(crate) async fn read_snapshot(&self) -> Result<Session, StepError> {
+    pub(crate) async fn read_snapshot(&self) -> Result<SqliteSession, StepError> {
         let mut session = self.read().await?;
         session.execute("PRAGMA query_only = ON").await?;
         session.execute("BEGIN").await?;
@@ -92,12 +95,24 @@ impl Database {
         Ok(session)
     }
 
+    /// Opens a session of either access.
+    pub(crate) async fn open(
+        &self,
+        access: Access,
+        cancel: &CancelToken,
+    ) -> Result<SqliteSession, StepError> {
+        match access {
+            Access::Read => self.read_snapshot().await,
+            Access::Write => self.write(Durability::Durable, cancel).await,
+        }
+    }
+
     /// Opens the database for writing.
     pub(crate) async fn write(
         &self,
         durability: Durability,
         cancel: &CancelToken,
-    ) -> Result<Session, StepError> {
+    ) -> Result<SqliteSession, StepError> {
         let synchronous = match durability {
             // With a rollback journal, only `EXTRA` survives a power failure right after the commit.
             Durability::Durable => SqliteSynchronous::Extra,
@@ -105,7 +120,7 @@ impl Database {
         };
         let create = self.missing == MissingDatabase::Create;
         let options = self.options().create_if_missing(create).synchronous(synchronous);
-        Session::open(&options, cancel).await.map_err(fault)
+        SqliteSession::open(&options, cancel).await.map_err(fault)
     }
 
     fn options(&self) -> SqliteConnectOptions {
@@ -122,8 +137,8 @@ impl Database {
 const PROBE: &str = "SELECT count(*) FROM sqlite_master";
 
 /// Opens a connection and reads, so that whatever stands in the way of reading is known.
-async fn probe(options: &SqliteConnectOptions) -> Result<Session, sqlx::Error> {
-    let mut session = Session::open(options, &CancelToken::new()).await?;
+async fn probe(options: &SqliteConnectOptions) -> Result<SqliteSession, sqlx::Error> {
+    let mut session = SqliteSession::open(options, &CancelToken::new()).await?;
     session.connection.execute(PROBE).await?;
     Ok(session)
 }
@@ -140,22 +155,24 @@ impl Drop for StopOnDrop {
 
 /// One dedicated connection.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct SqliteSession {
     // Stands before the connection, so that it is dropped first.
     _stop: StopOnDrop,
     connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    cancel: CancelToken,
 }
 
-impl Session {
+impl SqliteSession {
     async fn open(options: &SqliteConnectOptions, cancel: &CancelToken) -> Result<Self, sqlx::Error> {
         let mut connection = options.connect().await?;
         let dropped = Arc::new(AtomicBool::new(false));
         let stop = StopOnDrop(Arc::clone(&dropped));
-        let cancel = cancel.clone();
+        let asked = cancel.clone();
         connection.lock_handle().await?.set_progress_handler(INSTRUCTIONS_BETWEEN_LOOKS, move || {
-            !dropped.load(Ordering::Relaxed) && !cancel.is_cancelled()
+            !dropped.load(Ordering::Relaxed) && !asked.is_cancelled()
         });
-        Ok(Self { _stop: stop, connection })
+        Ok(Self { _stop: stop, connection, options: options.clone(), cancel: cancel.clone() })
     }
 
     /// Runs one statement.
@@ -163,15 +180,6 @@ impl Session {
         // The text is the operator's own script, or built by this crate from quoted names.
         let statement = sqlx::raw_sql(AssertSqlSafe(statement));
         self.connection.execute(statement).await.map(drop).map_err(fault)
-    }
-
-    /// Runs one statement with bound values and gives its rows.
-    pub(crate) async fn fetch(
-        &mut self,
-        statement: &'static str,
-        values: SqliteArguments,
-    ) -> Result<Vec<SqliteRow>, StepError> {
-        self.connection.fetch_all(sqlx::query_with(statement, values)).await.map_err(fault)
     }
 
     /// The rows of one statement, one after the other.
@@ -191,7 +199,7 @@ impl Session {
     /// A rejection where the transaction certainly left nothing; in doubt where the commit's end is unknown.
     pub(crate) async fn commit(&mut self) -> Result<(), StepError> {
         let Err(error) = self.connection.execute("COMMIT").await else { return Ok(()) };
-        let sure = matches!(primary_code(&error), Some(BUSY | LOCKED | FULL | CONSTRAINT));
+        let sure = commit_left_nothing(&error);
         self.roll_back().await;
         let error = fault(error);
         Err(if sure { error } else { error.after_effect() })
@@ -209,47 +217,53 @@ impl Session {
     }
 }
 
-const BUSY: i32 = 5;
-const LOCKED: i32 = 6;
-const FULL: i32 = 13;
-const CONSTRAINT: i32 = 19;
-/// `SQLITE_READONLY_RECOVERY` and `SQLITE_READONLY_ROLLBACK`.
-const RECOVERY_DUE: [i32; 2] = [264, 776];
+#[async_trait]
+impl Session for SqliteSession {
+    fn id(&self) -> &'static str {
+        // What a dead process ran ended with it.
+        "this process"
+    }
 
-/// The code of <https://www.sqlite.org/rescode.html>, extended.
-fn code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.code()?.parse().ok()
-}
+    async fn execute(&mut self, statement: &str) -> Result<(), StepError> {
+        Self::execute(self, statement).await
+    }
 
-/// The code's low byte: what class it is of.
-fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    code(error).map(|code| code & 0xff)
-}
+    async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError> {
+        let rows = if values.is_empty() {
+            self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(statement))).await
+        } else {
+            let mut arguments = SqliteArguments::default();
+            for value in values {
+                sqlx::Arguments::add(&mut arguments, value.map(str::to_owned)).map_err(unreadable)?;
+            }
+            self.connection.fetch_all(sqlx::query_with(AssertSqlSafe(statement), arguments)).await
+        };
+        rows.map_err(fault)?.iter().map(texts).collect()
+    }
 
-fn is_recovery_due(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| RECOVERY_DUE.contains(&code))
-}
+    async fn begin(&mut self) -> Result<(), StepError> {
+        Self::begin(self).await
+    }
 
-/// What a failure of SQLite means: a statement that fails leaves nothing behind, and neither does the transaction
-/// that it fails in.
-fn fault(error: sqlx::Error) -> StepError {
-    let (kind, message) = match primary_code(&error) {
-        Some(BUSY | LOCKED) => (ErrorKind::Unavailable, "another connection holds the database's lock"),
-        Some(3 | 8 | 23) => (ErrorKind::Denied, "the database does not let this connection write"),
-        Some(14) => (ErrorKind::Denied, "the database file cannot be opened"),
-        Some(9) => (ErrorKind::Cancelled, "the statement was interrupted"),
-        Some(11) => (ErrorKind::Conflict, "the database file is damaged"),
-        Some(26) => (ErrorKind::Conflict, "the file is no SQLite database"),
-        Some(FULL) => (ErrorKind::Failed, "the disk is full"),
-        Some(_) => (ErrorKind::Failed, "SQLite refused the statement"),
-        None => (ErrorKind::Unknown, "the connection to the database broke"),
-    };
-    let fault = StepError::new(kind, message);
-    let fault = match (code(&error), error.as_database_error()) {
-        (Some(code), Some(database)) => {
-            fault.fact("code", code).fact("sqlite", database.message().to_owned())
-        }
-        _ => fault,
-    };
-    fault.because(error)
+    async fn commit(&mut self) -> Result<(), StepError> {
+        Self::commit(self).await
+    }
+
+    async fn roll_back(&mut self) {
+        Self::roll_back(self).await;
+    }
+
+    async fn wait_for_locks(&mut self, patience: Option<Duration>) -> Result<(), StepError> {
+        let patience = patience.map_or(u128::from(i32::MAX.unsigned_abs()), |patience| patience.as_millis());
+        self.execute(&format!("PRAGMA busy_timeout = {patience}")).await
+    }
+
+    async fn renew(&mut self) -> Result<(), StepError> {
+        let fresh = Self::open(&self.options, &self.cancel).await.map_err(fault)?;
+        std::mem::replace(self, fresh).close().await
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), StepError> {
+        Self::close(*self).await
+    }
 }

@@ -5,29 +5,32 @@ use std::time::Duration;
 
 use flow_core::{Name, Problems};
 
+use super::Target;
 use crate::split::split;
 
-/// Everything that [`SqliteMigrations`](crate::SqliteMigrations) needs to know.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Everything that [`SqlMigrations`](crate::SqlMigrations) needs to know.
 ///
-/// [`SqliteConfig::new`] sets what most databases need; the rest is set by field:
+/// [`SqlConfig::new`] sets what most databases need; the rest is set by field:
 ///
 /// ```
 /// use std::time::Duration;
 ///
 /// use flow_core::name;
-/// use flow_migrate::SqliteConfig;
+/// use flow_migrate::{SqlConfig, Target, Waits};
 ///
-/// let config = SqliteConfig {
-///     busy_timeout: Duration::from_secs(30),
-///     ..SqliteConfig::new("app.db", "migrations", "backups", name!("app-db"))
+/// let config = SqlConfig {
+///     waits: Waits { migrators: Duration::from_secs(600), ..Waits::default() },
+///     ..SqlConfig::new(Target::sqlite("app.db"), "migrations", "backups", name!("app-db"))
 /// };
 /// assert!(config.checks.is_empty());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SqliteConfig {
-    /// The database file. The application may have it open meanwhile.
-    pub database: PathBuf,
-    /// The directory of the scripts, `NNNN_name.up.sql` and `NNNN_name.down.sql`.
+#[derive(Debug, Clone)]
+pub struct SqlConfig {
+    /// The database. The application may use it meanwhile.
+    pub target: Target,
+    /// The directory of the scripts.
     pub scripts: PathBuf,
     /// Where backups are kept and rehearsals take place: room for three copies of the database. Made with mode 0700 if it is missing.
     pub backups: PathBuf,
@@ -35,10 +38,38 @@ pub struct SqliteConfig {
     pub checks: Vec<ConsistencyQuery>,
     /// The database, as a resource that no other run may touch meanwhile.
     pub resource: Name,
-    /// What a missing database file means.
+    /// What a missing database file means. A server's database must be there.
     pub missing: MissingDatabase,
-    /// How long to wait for another connection's lock before the call ends as unavailable.
-    pub busy_timeout: Duration,
+    /// How long to wait for what.
+    pub waits: Waits,
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// For other migrators to finish, before the call ends as unavailable and names who holds the lock.
+    pub migrators: Duration,
+    /// For the application's locks on a table, each attempt: whoever comes later waits behind a migration that waits.
+    pub tables: Duration,
+    /// How often a migration is attempted again that met the application's locks, with a pause between.
+    pub attempts: u32,
+    /// For one statement to end; none for as long as it takes.
+    pub statement: Option<Duration>,
+    /// How old another session's open transaction may be before no migration is begun beside it.
+    pub transactions: Duration,
+}
+
+impl Default for Waits {
+    /// A minute for migrators, ten attempts of two seconds each for locks, any time for a statement, and five minutes for transactions.
+    fn default() -> Self {
+        Self {
+            migrators: Duration::from_secs(60),
+            tables: Duration::from_secs(2),
+            attempts: 10,
+            statement: None,
+            transactions: Duration::from_secs(300),
+        }
+    }
 }
 
 /// What a missing database file means.
@@ -62,35 +93,38 @@ pub struct ConsistencyQuery {
     pub expect: String,
 }
 
-impl SqliteConfig {
-    /// A configuration without consistency queries that refuses a missing database and waits five seconds for a lock.
+impl SqlConfig {
+    /// A configuration without consistency queries that refuses a missing database.
     pub fn new(
-        database: impl Into<PathBuf>,
+        target: Target,
         scripts: impl Into<PathBuf>,
         backups: impl Into<PathBuf>,
         resource: Name,
     ) -> Self {
         Self {
-            database: database.into(),
+            target,
             scripts: scripts.into(),
             backups: backups.into(),
             checks: Vec::new(),
             resource,
             missing: MissingDatabase::default(),
-            busy_timeout: Duration::from_secs(5),
+            waits: Waits::default(),
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
-        check_path(&mut problems, "database", &self.database);
+        self.target.check(&mut problems);
         check_path(&mut problems, "backups", &self.backups);
         problems.check(!self.scripts.as_os_str().is_empty(), "scripts", "is empty");
-        problems.check(
-            self.busy_timeout <= Duration::from_secs(3600),
-            "busy_timeout",
-            "is longer than an hour",
-        );
+        for (field, wait) in [
+            ("waits.migrators", self.waits.migrators),
+            ("waits.tables", self.waits.tables),
+            ("waits.statement", self.waits.statement.unwrap_or_default()),
+        ] {
+            problems.check(wait <= WAIT_MAX, field, "is longer than a day");
+        }
+        problems.check(self.waits.attempts > 0, "waits.attempts", "is none");
         for (index, query) in self.checks.iter().enumerate() {
             let field = format!("checks[{index}]");
             let earlier = self.checks.iter().take(index);
@@ -106,7 +140,7 @@ impl SqliteConfig {
 }
 
 /// SQLite takes some texts for something else than a path.
-fn check_path(problems: &mut Problems, field: &str, path: &Path) {
+pub(super) fn check_path(problems: &mut Problems, field: &str, path: &Path) {
     let Some(text) = path.to_str() else {
         return problems.add(field, "is not UTF-8, which SQLite asks of its paths");
     };
@@ -140,10 +174,10 @@ mod tests {
     fn every_problem_is_found_at_once() {
         let query =
             |sql: &str| ConsistencyQuery { name: name!("q"), sql: sql.to_owned(), expect: String::new() };
-        let config = SqliteConfig {
+        let config = SqlConfig {
             checks: vec![query("SELECT 1"), query(""), query("SELECT 1; SELECT 2"), query("SELECT '")],
-            busy_timeout: Duration::MAX,
-            ..SqliteConfig::new(":memory:", "", "file:x", name!("db"))
+            waits: Waits { tables: Duration::MAX, attempts: 0, ..Waits::default() },
+            ..SqlConfig::new(Target::sqlite(":memory:"), "", "file:x", name!("db"))
         };
         let problems = config.check().unwrap_err();
         let fields: Vec<_> = problems.as_slice().iter().map(|problem| problem.field.as_str()).collect();
@@ -151,7 +185,8 @@ mod tests {
             "database",
             "backups",
             "scripts",
-            "busy_timeout",
+            "waits.tables",
+            "waits.attempts",
             "checks[1].name",
             "checks[1].sql",
             "checks[2].name",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flow_core::StepError;
 
-use crate::client::files::about;
+use crate::files::about;
 
 const PREFIX: &str = ".flow-scratch-";
 const LOCK: &str = ".flow-scratch.lock";
