@@ -4,11 +4,13 @@
 mod args;
 mod bench;
 mod install;
+mod kept_packages;
 mod metadata;
 mod mutants;
 mod no_services;
 mod npm_packages;
 mod outside;
+mod pypi_packages;
 mod rules;
 mod semver;
 mod suite;
