@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteValueRef};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Decode as _, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Decode, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 use tempfile::TempDir;
 
 use super::database::Database;
@@ -72,10 +72,10 @@ fn value(raw: SqliteValueRef<'_>) -> Value {
         return Value::Null;
     }
     match raw.type_info().name() {
-        "INTEGER" => Value::Integer(i64::decode(raw).unwrap()),
-        "REAL" => Value::Real(f64::decode(raw).unwrap()),
-        "TEXT" => Value::Text(String::decode(raw).unwrap()),
-        _ => Value::Blob(Vec::decode(raw).unwrap()),
+        "INTEGER" => Value::Integer(<i64 as Decode<Sqlite>>::decode(raw).unwrap()),
+        "REAL" => Value::Real(<f64 as Decode<Sqlite>>::decode(raw).unwrap()),
+        "TEXT" => Value::Text(<String as Decode<Sqlite>>::decode(raw).unwrap()),
+        _ => Value::Blob(<Vec<u8> as Decode<Sqlite>>::decode(raw).unwrap()),
     }
 }
 

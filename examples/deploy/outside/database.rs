@@ -5,7 +5,8 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteValueRef};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Decode as _, Row as _, TypeInfo as _, ValueRef as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Decode, Row as _, Sqlite, TypeInfo as _,
+    ValueRef as _,
 };
 
 use super::{both, changed};
@@ -90,9 +91,9 @@ fn stored(value: SqliteValueRef<'_>) -> Result<(u8, Vec<u8>), sqlx::error::BoxDy
         return Ok((0, Vec::new()));
     }
     Ok(match value.type_info().name() {
-        "INTEGER" => (1, i64::decode(value)?.to_be_bytes().to_vec()),
-        "REAL" => (2, f64::decode(value)?.to_bits().to_be_bytes().to_vec()),
-        "TEXT" => (3, <&[u8]>::decode(value)?.to_vec()),
-        _ => (4, <&[u8]>::decode(value)?.to_vec()),
+        "INTEGER" => (1, <i64 as Decode<Sqlite>>::decode(value)?.to_be_bytes().to_vec()),
+        "REAL" => (2, <f64 as Decode<Sqlite>>::decode(value)?.to_bits().to_be_bytes().to_vec()),
+        "TEXT" => (3, <&[u8] as Decode<Sqlite>>::decode(value)?.to_vec()),
+        _ => (4, <&[u8] as Decode<Sqlite>>::decode(value)?.to_vec()),
     })
 }

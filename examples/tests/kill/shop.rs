@@ -7,16 +7,10 @@ use std::time::{Duration, Instant};
 /// The longest that one process may take, on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The example's program, built now: `cargo test --test kill` builds no examples. A copy, which nobody rebuilds meanwhile.
+/// The example's program: a copy, which nobody rebuilds meanwhile.
 pub(crate) fn program(directory: &Path) -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "--package", "flow-examples", "--example", "deploy"])
-        .status()
-        .unwrap();
-    assert!(built.success());
-    let deps = std::env::current_exe().unwrap();
     let program = directory.join("deploy");
-    std::fs::copy(deps.ancestors().nth(2).unwrap().join("examples/deploy"), &program).unwrap();
+    std::fs::copy(flow_examples::private::program("deploy").unwrap(), &program).unwrap();
     program
 }
 

@@ -72,18 +72,10 @@ impl Told {
     }
 }
 
-/// The example's program, built once: `cargo test` of one target builds no examples. A copy, which nobody rebuilds meanwhile.
+/// The example's program, built once.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--package", "flow-examples", "--example", "services"])
-            .status()
-            .unwrap();
-        assert!(built.success());
-        let deps = std::env::current_exe().unwrap();
-        deps.ancestors().nth(2).unwrap().join("examples/services")
-    })
+    PROGRAM.get_or_init(|| flow_examples::private::program("services").unwrap())
 }
 
 impl Stage {

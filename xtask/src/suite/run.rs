@@ -14,8 +14,8 @@ use super::tally::Tally;
 use crate::args::{OnFailure, TestOptions, Tier};
 use crate::install::{InstallError, install};
 use crate::outside::{self, TrialError};
+use crate::public_api::{self, PublicApiError};
 use crate::rules::{self, RulesError};
-use crate::semver::{self, BaselineError};
 use crate::tools::{self, CARGO_DENY, CARGO_SEMVER_CHECKS, ToolError};
 use crate::workspace::Workspace;
 
@@ -58,7 +58,7 @@ enum StepFailure {
     #[error(transparent)]
     Trial(#[from] TrialError),
     #[error(transparent)]
-    Baseline(#[from] BaselineError),
+    PublicApi(#[from] PublicApiError),
 }
 
 /// What a step has to say when it went well.
@@ -129,9 +129,8 @@ fn run_step(step: &Step, workspace: &Workspace, tier: &Tier) -> StepResult {
         Action::Outside => Ok(outside::run(workspace)?),
         Action::PublicApi => {
             let kept = tools::kept_folder(|name| std::env::var_os(name))?;
-            let mut check = Command::new(CARGO_SEMVER_CHECKS.ensure(&kept, workspace)?);
-            check.current_dir(workspace.root()).stdin(Stdio::null());
-            run_plainly(check.args(semver::arguments(workspace)?))
+            let checker = CARGO_SEMVER_CHECKS.ensure(&kept, workspace)?;
+            Ok(public_api::compare(workspace, steps::FEATURES, &checker)?)
         }
     }
 }

@@ -155,6 +155,12 @@ mod tests {
     }
 
     #[test]
+    fn what_tests_build_is_built_with_the_same_features() {
+        let program = include_str!("../../../examples/private/program.rs");
+        assert!(program.contains(&format!("\"--features\", \"{FEATURES}\"")));
+    }
+
+    #[test]
     fn no_step_may_change_the_lock_file() {
         for step in all() {
             if let Action::Cargo(args) | Action::Tests(args) | Action::Docs(args) | Action::Deny(args) =

@@ -1,9 +1,10 @@
 //! Links of this machine: a few system calls each, and no process.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flow_core::{ErrorKind, StepError};
 
@@ -102,11 +103,12 @@ fn lay_in(table: &Path, wanted: &Standing) -> Result<(), StepError> {
         files::make_directory(tables, DIRECTORY_MODE)?;
     }
     files::add_directory(table, DIRECTORY_MODE)?;
+    let mut made: HashMap<&Path, PathBuf> = HashMap::new();
     for (place, target) in (0_u8..).zip(&wanted.targets) {
         let Some(target) = target else { continue };
         let path = table.join(socket_name(place));
         let unusable = |error| refused("the link cannot be made", &path, error);
-        match symlink(target, &path) {
+        match link(target, made.get(target.as_path()), &path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if fs::read_link(&path).map_err(unusable)? != *target {
                     return Err(unusable(error));
@@ -114,6 +116,7 @@ fn lay_in(table: &Path, wanted: &Standing) -> Result<(), StepError> {
             }
             made => made.map_err(unusable)?,
         }
+        made.entry(target).or_insert(path);
     }
     let record = table.join("routing.json");
     files::write_new(&record, &wanted.text, FILE_MODE)
@@ -121,6 +124,17 @@ fn lay_in(table: &Path, wanted: &Standing) -> Result<(), StepError> {
         .map_err(|error| refused("the file cannot be written", &record, error))?;
     files::sync(table)?;
     files::sync_parent(table)
+}
+
+/// Makes a link to `target`, as another name of `same` where that leads there already: a link to a long path takes a block of the disk, and
+/// giving back a hundred of them takes longer than all else in a change.
+fn link(target: &Path, same: Option<&PathBuf>, path: &Path) -> io::Result<()> {
+    match same.map(|same| fs::hard_link(same, path)) {
+        Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Not every file system gives a link a second name, nor as many as there are places, nor one of another user's.
+        None | Some(Err(_)) => symlink(target, path),
+        Some(Ok(())) => Ok(()),
+    }
 }
 
 /// The switch itself. What it leads to is on the disk already; that it leads there is made so by [`remember`].
@@ -189,7 +203,7 @@ pub(super) fn remember(directory: &Path, text: &[u8]) -> Result<(), StepError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::collections::BTreeSet;
     use std::time::Instant;
 
     use super::*;
@@ -288,5 +302,22 @@ mod tests {
         symlink("/elsewhere", begun.join("01.sock")).unwrap();
         let other = standing(&[None, Some("/run/b.sock".into()), None]);
         assert_eq!(lay(directory.path(), "begun", &other).unwrap_err().kind(), ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn places_that_lead_to_the_same_share_one_link_where_a_link_can_have_two_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let of = |place| Some(if place < 5 { "/run/new.sock" } else { "/run/old.sock" }.into());
+        let wanted = Standing { text: b"text".to_vec(), targets: (0..100).map(of).collect() };
+        lay(directory.path(), "id", &wanted).unwrap();
+        assert_eq!(table(directory.path(), "id", 100).unwrap(), Some(wanted));
+        let at = |place| directory.path().join("tables/id").join(socket_name(place));
+        let links: BTreeSet<u64> =
+            (0..100).map(|place| at(place).symlink_metadata().unwrap().ino()).collect();
+        assert_eq!(links.len(), 2);
+        // No file system has room for a second name of what is not there.
+        let beside = directory.path().join("own.sock");
+        link(Path::new("/run/new.sock"), Some(&directory.path().join("none")), &beside).unwrap();
+        assert_eq!(fs::read_link(beside).unwrap(), Path::new("/run/new.sock"));
     }
 }
