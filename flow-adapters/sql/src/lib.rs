@@ -4,5 +4,9 @@
 //! A support crate without ports: it reads text, and touches neither a database nor the file system.
 
 mod dialect;
+mod lex;
+mod split;
 
 pub use dialect::Dialect;
+pub use lex::{Token, TokenKind, Unfinished, lex};
+pub use split::{Statement, split};
