@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::{CancelToken, Digest, Permit, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Statement};
 
 use super::mysql::Mysql;
 use super::postgres::Postgres;
 use super::sqlite::{Database, References, Sqlite};
 use crate::config::{Place, SqlConfig};
 use crate::schema::Schema;
-use crate::split::Statement;
 
 /// The engine of a configuration.
 pub(crate) fn engine(config: &SqlConfig) -> Arc<dyn Engine> {
