@@ -13,6 +13,9 @@ mod crash;
 #[path = "conformance/engines.rs"]
 mod engines;
 #[cfg(test)]
+#[path = "conformance/faults.rs"]
+mod faults;
+#[cfg(test)]
 #[path = "conformance/impact.rs"]
 mod impact;
 #[cfg(test)]

@@ -125,6 +125,11 @@ pub(crate) trait Session: Send + fmt::Debug {
     /// Sets how long each statement from here on may wait for a lock; none for as long as it takes.
     async fn wait_for_locks(&mut self, patience: Option<Duration>) -> Result<(), StepError>;
 
+    /// Makes the session's user its own again until the transaction ends, whatever role a script took on.
+    async fn regain(&mut self) -> Result<(), StepError> {
+        Ok(())
+    }
+
     /// Makes the session what it was when it was opened: variables, settings, temporary tables.
     async fn renew(&mut self) -> Result<(), StepError>;
 

@@ -119,9 +119,12 @@ async fn whole(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Resu
     let mut patience = site.patience();
     loop {
         site.work.begin().await?;
-        let Site { engine, work, history, .. } = site;
+        let Site { engine, work, history, worn, .. } = &mut *site;
         let ran = async {
             running.run(*engine, work.as_mut()).await?;
+            if *worn {
+                work.regain().await?;
+            }
             history.delete(work.as_mut(), &row.version).await
         };
         let Err(error) = ran.await else { break };

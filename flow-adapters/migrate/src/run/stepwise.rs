@@ -82,6 +82,7 @@ impl Site<'_> {
             );
         }
         let after = reached_by(running.statements, number);
+        self.work.regain().await?;
         self.history.reach(self.work.as_mut(), running.version, &after).await?;
         self.work.commit().await?;
         *reached = after;
@@ -103,6 +104,7 @@ impl Site<'_> {
             let Site { work, history, .. } = self;
             let ran = async {
                 work.execute(&statement.text).await?;
+                work.regain().await?;
                 history.reach(work.as_mut(), running.version, &after).await
             };
             match ran.await {
