@@ -130,7 +130,7 @@ impl SqlMigrations {
     async fn read_scripts(&self) -> Result<Vec<Script>, StepError> {
         let directory = self.config.scripts.clone();
         let entries = blocking(move || files::entries(&directory)).await?;
-        Ok(scripts::read(entries)?)
+        Ok(scripts::read(self.engine.dialect(), entries)?)
     }
 
     async fn read_database(&self) -> Result<(Vec<Applied>, Schema), StepError> {

@@ -52,7 +52,6 @@ mod effect;
 mod engine;
 mod files;
 mod ledger;
-mod lex;
 mod proof;
 mod rehearsal;
 mod rows;
@@ -61,7 +60,6 @@ mod run;
 mod schema;
 mod scratch;
 mod scripts;
-mod split;
 mod version;
 
 pub use adapter::SqlMigrations;

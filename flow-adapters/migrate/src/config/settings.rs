@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flow_core::{Name, Problems};
+use flow_sql::{Dialect, split};
 
 use super::Target;
 use crate::backup::BackupSettings;
-use crate::split::split;
 
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -136,7 +136,7 @@ impl SqlConfig {
             if earlier.into_iter().any(|other| other.name == query.name) {
                 problems.add(format!("{field}.name"), format!("`{}` is there twice", query.name));
             }
-            if let Some(problem) = problem_of_query(&query.sql) {
+            if let Some(problem) = problem_of_query(self.target.dialect(), &query.sql) {
                 problems.add(format!("{field}.sql"), problem);
             }
         }
@@ -158,11 +158,11 @@ pub(super) fn check_path(problems: &mut Problems, field: &str, path: &Path) {
     );
 }
 
-fn problem_of_query(sql: &str) -> Option<String> {
+fn problem_of_query(dialect: Dialect, sql: &str) -> Option<String> {
     if sql.contains('\0') {
         return Some("holds a NUL character".to_owned());
     }
-    match split(sql) {
+    match split(dialect, sql) {
         Ok(statements) if statements.len() == 1 => None,
         Ok(statements) => Some(format!("holds {} statements instead of one", statements.len())),
         Err(unfinished) => Some(unfinished.to_string()),

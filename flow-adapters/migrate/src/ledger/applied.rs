@@ -189,7 +189,8 @@ mod tests {
     use crate::scripts::{Entry, read};
 
     fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
-        read(files.iter().map(|(name, text)| Entry::file(name, text.as_bytes()))).unwrap()
+        read(flow_sql::Dialect::Sqlite, files.iter().map(|(name, text)| Entry::file(name, text.as_bytes())))
+            .unwrap()
     }
 
     fn applied(script: &Script) -> Applied {

@@ -1,10 +1,8 @@
 //! How a script's statements stand to transactions.
 
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Statement, Token, lex};
 
-use crate::engine::words::{Word, words};
 use crate::scripts::Mode;
-use crate::split::Statement;
 
 /// How one statement stands to a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +19,8 @@ pub(super) enum Conduct {
 
 impl Conduct {
     pub(super) fn of(dialect: Dialect, statement: &str) -> Self {
-        let words = words(statement);
-        let is =
-            |at: usize, any: &[&str]| words.get(at).is_some_and(|word| any.iter().any(|one| word.is(one)));
+        let words = lex(dialect, statement).unwrap_or_default();
+        let is = |at: usize, any: &[&str]| words.get(at).is_some_and(|word| word.is_any(any));
         if is(0, &["BEGIN", "COMMIT", "ROLLBACK", "START", "SAVEPOINT", "RELEASE", "END", "ABORT"]) {
             return Self::Control;
         }
@@ -40,20 +37,27 @@ impl Conduct {
 pub(super) fn stepwise(dialect: Dialect, mode: Mode, statements: &[Statement]) -> bool {
     let alone = |statement: &Statement| {
         // The reader lets no pragma pass that a transaction could not hold.
-        let pragma = words(&statement.text).first().is_some_and(|word| word.is("PRAGMA"));
+        let pragma =
+            lex(dialect, &statement.text).unwrap_or_default().first().is_some_and(|word| word.is("PRAGMA"));
         !pragma && Conduct::of(dialect, &statement.text) != Conduct::Within
     };
     mode == Mode::Statements || statements.iter().any(alone)
 }
 
 /// Whether a statement that controls transactions begins one.
-pub(super) fn begins(statement: &str) -> bool {
-    words(statement).first().is_some_and(|word| word.is("BEGIN") || word.is("START"))
+pub(super) fn begins(dialect: Dialect, statement: &str) -> bool {
+    lex(dialect, statement)
+        .unwrap_or_default()
+        .first()
+        .is_some_and(|word| word.is("BEGIN") || word.is("START"))
 }
 
 /// Whether a statement that controls transactions commits one.
-pub(super) fn commits(statement: &str) -> bool {
-    words(statement).first().is_some_and(|word| word.is("COMMIT") || word.is("END"))
+pub(super) fn commits(dialect: Dialect, statement: &str) -> bool {
+    lex(dialect, statement)
+        .unwrap_or_default()
+        .first()
+        .is_some_and(|word| word.is("COMMIT") || word.is("END"))
 }
 
 const COMMITTING: [&str; 19] = [
@@ -78,10 +82,10 @@ const COMMITTING: [&str; 19] = [
     "CALL",
 ];
 
-fn outside_postgres(words: &[Word]) -> bool {
+fn outside_postgres(words: &[Token<'_>]) -> bool {
     let has = |word: &str| words.iter().any(|found| found.is(word));
-    let first = |any: &[&str]| words.first().is_some_and(|word| any.iter().any(|one| word.is(one)));
-    let second = |any: &[&str]| words.get(1).is_some_and(|word| any.iter().any(|one| word.is(one)));
+    let first = |any: &[&str]| words.first().is_some_and(|word| word.is_any(any));
+    let second = |any: &[&str]| words.get(1).is_some_and(|word| word.is_any(any));
     first(&["VACUUM"])
         || (has("CONCURRENTLY") && first(&["CREATE", "DROP", "REINDEX"]) && has("INDEX"))
         || (first(&["REINDEX"]) && (has("CONCURRENTLY") || second(&["DATABASE", "SYSTEM"])))
@@ -89,9 +93,15 @@ fn outside_postgres(words: &[Word]) -> bool {
         || (first(&["ALTER"]) && second(&["SYSTEM"]))
 }
 
+/// Whether `statement` does nothing but set something in its session.
+pub(super) fn sets(dialect: Dialect, statement: &str) -> bool {
+    let words = lex(dialect, statement).unwrap_or_default();
+    words.first().is_some_and(|word| word.is_any(&["SET", "USE", "PRAGMA"]))
+}
+
 /// Whether `statement` may leave something behind in its session.
 pub(super) fn changes_session(dialect: Dialect, statement: &str) -> bool {
-    let words = words(statement);
+    let words = lex(dialect, statement).unwrap_or_default();
     let temporary = words.iter().take(4).any(|word| word.is("TEMP") || word.is("TEMPORARY"));
     let first: &[&str] = match dialect {
         // Functions may set what they like.
@@ -101,5 +111,5 @@ pub(super) fn changes_session(dialect: Dialect, statement: &str) -> bool {
         Dialect::Mysql => &["SET", "USE", "LOCK", "CALL", "PREPARE", "SELECT"],
         Dialect::Sqlite => &["PRAGMA", "ATTACH", "DETACH"],
     };
-    temporary || words.first().is_some_and(|word| first.iter().any(|one| word.is(one)))
+    temporary || words.first().is_some_and(|word| word.is_any(first))
 }

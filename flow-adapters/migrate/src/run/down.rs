@@ -53,7 +53,8 @@ async fn run(site: &mut Site<'_>, retreat: &Retreat, finished: &mut Vec<Finished
             StepError::new(ErrorKind::Conflict, message).fact("irreversible", Version::list(irreversible))
         );
     }
-    let ways: Vec<_> = rows.iter().map(way_back).collect::<Result<_, _>>()?;
+    let ways: Vec<_> =
+        rows.iter().map(|row| way_back(site.engine.dialect(), row)).collect::<Result<_, _>>()?;
     for (row, body) in rows.iter().zip(&ways) {
         site.next().await?;
         let started = Instant::now();
@@ -101,13 +102,13 @@ fn beyond(applied: &[Applied], retreat: &Retreat) -> Result<Vec<Applied>, StepEr
 }
 
 /// The kept down script, if it is what was kept.
-fn way_back(row: &Applied) -> Result<Body, StepError> {
+fn way_back(dialect: Dialect, row: &Applied) -> Result<Body, StepError> {
     let about = |message| StepError::new(ErrorKind::Conflict, message).fact("version", &row.version);
     let kept = row.down.as_ref().ok_or_else(|| about("the migration has no way back"))?;
     if Digest::of(kept.text.as_bytes()) != kept.digest {
         return Err(about("the kept down script was changed"));
     }
-    Body::read(kept.text.as_bytes())
+    Body::read(dialect, kept.text.as_bytes())
         .map_err(|problems| about("the kept down script is refused").fact("problems", problems.join("; ")))
 }
 
@@ -118,9 +119,12 @@ async fn whole(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Resu
     let mut patience = site.patience();
     loop {
         site.work.begin().await?;
-        let Site { engine, work, history, .. } = site;
+        let Site { engine, work, history, worn, .. } = &mut *site;
         let ran = async {
             running.run(*engine, work.as_mut()).await?;
+            if *worn {
+                work.regain().await?;
+            }
             history.delete(work.as_mut(), &row.version).await
         };
         let Err(error) = ran.await else { break };

@@ -1,13 +1,12 @@
 //! Runs a script whose statements commit one by one.
 
 use flow_core::{Digest, ErrorKind, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Statement};
 
 use super::conduct::{Conduct, begins, commits};
 use super::migration::Running;
 use super::site::Site;
 use crate::ledger::{Begun, Reached};
-use crate::split::Statement;
 
 impl Site<'_> {
     /// Runs the statements behind `reached` and moves it on. `tolerated` errors of a statement count as its end.
@@ -28,7 +27,7 @@ impl Site<'_> {
         for (number, statement) in (1..).zip(running.statements).skip(skipped(reached)) {
             let conduct = Conduct::of(self.engine.dialect(), &statement.text);
             let ended = match conduct {
-                Conduct::Control if begins(&statement.text) => {
+                Conduct::Control if begins(self.engine.dialect(), &statement.text) => {
                     transaction = true;
                     self.work.execute(&statement.text).await
                 }
@@ -75,7 +74,7 @@ impl Site<'_> {
         statement: &Statement,
         reached: &mut Reached,
     ) -> Result<bool, StepError> {
-        if !commits(&statement.text) {
+        if !commits(self.engine.dialect(), &statement.text) {
             self.work.execute(&statement.text).await?;
             let first = statement.text.get(..8).unwrap_or_default();
             return Ok(
@@ -83,6 +82,7 @@ impl Site<'_> {
             );
         }
         let after = reached_by(running.statements, number);
+        self.work.regain().await?;
         self.history.reach(self.work.as_mut(), running.version, &after).await?;
         self.work.commit().await?;
         *reached = after;
@@ -104,6 +104,7 @@ impl Site<'_> {
             let Site { work, history, .. } = self;
             let ran = async {
                 work.execute(&statement.text).await?;
+                work.regain().await?;
                 history.reach(work.as_mut(), running.version, &after).await
             };
             match ran.await {

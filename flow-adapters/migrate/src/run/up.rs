@@ -176,11 +176,17 @@ impl<'a> Up<'a> {
 
     async fn within(&mut self, script: &Script) -> Result<u64, StepError> {
         let started = Instant::now();
-        let Site { engine, work, history, permit, .. } = &mut self.site;
+        let Site { engine, work, history, permit, worn, .. } = &mut self.site;
         history.create(*engine, work.as_mut()).await?;
         running(script).run(*engine, work.as_mut()).await?;
         let ms = ms(started);
-        history.insert(work.as_mut(), script, permit, ms).await?;
+        let recorded = async {
+            if *worn {
+                work.regain().await?;
+            }
+            history.insert(work.as_mut(), script, permit, ms).await
+        };
+        recorded.await.map_err(|error| running(script).named(error))?;
         Ok(ms)
     }
 
