@@ -7,6 +7,9 @@ mod apply;
 #[path = "conformance/backup.rs"]
 mod backup;
 #[cfg(test)]
+#[path = "conformance/backup_of_servers.rs"]
+mod backup_of_servers;
+#[cfg(test)]
 #[path = "conformance/crash.rs"]
 mod crash;
 #[cfg(test)]

@@ -21,8 +21,8 @@ pub(super) struct Certificate {
     pub(super) source: String,
     /// The server's version in its own words.
     pub(super) server: String,
-    /// Seconds since 1970.
-    pub(super) made: u64,
+    /// Milliseconds since 1970.
+    pub(super) made_ms: u64,
     /// How long writers had to wait, in milliseconds.
     pub(super) locked_ms: u64,
     pub(super) proof: BackupProof,
@@ -54,7 +54,7 @@ impl Certificate {
     }
 
     pub(super) fn age(&self) -> Duration {
-        now().saturating_sub(Duration::from_secs(self.made))
+        now().saturating_sub(Duration::from_millis(self.made_ms))
     }
 }
 

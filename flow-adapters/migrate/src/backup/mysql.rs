@@ -75,7 +75,8 @@ impl Copier for MysqlCopier {
     async fn restore(&self, sealed: Sealed, cancel: &CancelToken) -> Result<Restored, StepError> {
         let Site { source, scratch, waits, .. } = &self.0;
         let control = Mysql::new(scratch.clone(), waits.clone());
-        let mut session = control.open(Access::Write, cancel).await?;
+        // Of its own accord to the end: a cancelled session could not remove the copy.
+        let mut session = control.open(Access::Write, &CancelToken::new()).await?;
         let version = control.software(session.as_mut()).await?.version;
         let (_, client) = self.tools(&version, cancel).await?;
         let options = self.options().await?;

@@ -78,7 +78,8 @@ impl Copier for PostgresCopier {
     async fn restore(&self, sealed: Sealed, cancel: &CancelToken) -> Result<Restored, StepError> {
         let Site { source, scratch, waits, settings, .. } = &self.0;
         let control = Postgres::new(scratch.clone(), waits.clone());
-        let mut session = control.open(Access::Write, cancel).await?;
+        // Of its own accord to the end: a cancelled session could not remove the copy.
+        let mut session = control.open(Access::Write, &CancelToken::new()).await?;
         let (_, major) = version(session.as_mut()).await?;
         let tool = Tool::find(&["pg_restore"], &settings.tools, (major, 0), cancel).await?;
         let options = self.options().await?;

@@ -126,3 +126,63 @@ pub(crate) async fn scratch(directory: &Path) -> Result<Scratch, StepError> {
 pub(crate) fn throwaway(scratch: &Scratch) -> Database {
     Database::new(scratch.path().to_owned(), Duration::ZERO, MissingDatabase::Refuse)
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
+
+    use super::*;
+    use crate::proof;
+
+    fn copier(backups: &Path, path: &Path) -> SqliteCopier {
+        let target = crate::Target::sqlite(path);
+        SqliteCopier::new(path, &SqlConfig::new(target, "scripts", backups, flow_core::name!("db")))
+    }
+
+    async fn restored(copier: &SqliteCopier, backup: &Path) -> Result<Contents, StepError> {
+        let (sealed, cancel) = (Sealed::kept(backup, &[]), CancelToken::new());
+        let mut restored = copier.restore(sealed, &cancel).await?;
+        copier.contents(&mut restored, &cancel).await
+    }
+
+    async fn run(path: &Path, sql: &'static str) {
+        let mut connection = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_is_changed_before_it_is_restored_is_no_backup() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        std::fs::write(&path, b"").unwrap();
+        run(&path, "CREATE TABLE a(v); CREATE TABLE b(v); INSERT INTO a VALUES(1), (2)").await;
+        let copier = copier(directory.path(), &path);
+        for (change, fact) in [
+            ("SELECT 1", None),
+            ("UPDATE a SET v = 3 WHERE v = 2", Some(("tables", "a"))),
+            ("INSERT INTO b VALUES(NULL)", Some(("tables", "b"))),
+            ("CREATE INDEX i ON a(v)", Some(("objects", "i"))),
+        ] {
+            let backup = scratch(directory.path()).await.unwrap();
+            let source = copy_locked(&copier.database, &backup, &CancelToken::new()).await.unwrap().0;
+            run(backup.path(), change).await;
+            let restored = restored(&copier, backup.path()).await.unwrap();
+            let error = proof::compare(&source, &restored).err();
+            assert_eq!(error.as_ref().and_then(|error| error.facts().next()), fact, "{change}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_whose_bytes_are_damaged_is_no_backup() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        std::fs::write(&path, b"").unwrap();
+        run(&path, "CREATE TABLE a(v); INSERT INTO a VALUES(1)").await;
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[4096..4104].fill(0xff);
+        std::fs::write(&path, bytes).unwrap();
+        let damaged = restored(&copier(directory.path(), &path), &path).await;
+        assert!(damaged.unwrap_err().kind().is_rejection());
+    }
+}

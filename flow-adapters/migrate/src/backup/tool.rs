@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flow_core::{CancelToken, ErrorKind, StepError};
 use futures::future::{Either, select};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
@@ -73,7 +74,8 @@ impl Tool {
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env_clear().env("LC_ALL", "C.UTF-8").env("PATH", "/usr/bin:/bin");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.process_group(0);
         command
     }
 }
@@ -122,11 +124,26 @@ fn no_pipe() -> StepError {
     StepError::new(ErrorKind::Failed, "the tool has no pipe")
 }
 
+/// Kills a tool with all that it started, unless it was seen to end: what lives on would hold its pipes open.
+#[derive(Debug)]
+struct KillOnDrop(Option<Pid>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // It has no other owner: it ended by itself meanwhile, or ends now.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
 async fn conduct<T: Send + 'static>(
     mut child: Child,
     limits: &Limits,
     work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let mut running = KillOnDrop(pid);
     let said = child.stderr.take().map(first_complaint);
     let said = tokio::spawn(async move {
         match said {
@@ -143,9 +160,10 @@ async fn conduct<T: Send + 'static>(
             Either::Right((stopped, _)) => Some(stopped),
         }
     };
-    if stopped.is_some() {
-        let _ = child.start_kill();
+    if stopped.is_none() {
+        running.0 = None;
     }
+    drop(running);
     let status =
         child.wait().await.map_err(|error| StepError::in_doubt("the tool's end is not known").because(error));
     // Its pipes have ended with it.

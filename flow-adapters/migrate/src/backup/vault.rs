@@ -120,8 +120,8 @@ impl Vault {
         let certificate = Certificate {
             source: self.copier.source(),
             server: taken.server,
-            made: certificate::now().as_secs(),
-            locked_ms: u64::try_from(taken.locked.as_millis()).unwrap_or(u64::MAX),
+            made_ms: millis(certificate::now()),
+            locked_ms: millis(taken.locked),
             proof: proof.clone(),
         };
         certificate.keep(&self.directory).map_err(StepError::after_effect)?;
@@ -140,7 +140,7 @@ impl Vault {
                 Err(_) => pruned.unproved.push(backup),
             }
         }
-        proved.sort_by_key(|(certificate, _)| std::cmp::Reverse(certificate.made));
+        proved.sort_by_key(|(certificate, _)| std::cmp::Reverse(certificate.made_ms));
         let retention = &self.settings.retention;
         for (place, (certificate, backup)) in proved.into_iter().enumerate().skip(1) {
             let old = retention.age.is_some_and(|age| certificate.age() > age);
@@ -166,6 +166,10 @@ pub(crate) async fn proof_of(backup: &Path) -> Result<BackupProof, StepError> {
         Ok(proof)
     })
     .await
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The database was only read, the file is gone, and so is the copy, or the next run removes it.

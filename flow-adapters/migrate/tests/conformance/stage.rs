@@ -83,6 +83,13 @@ impl Stage {
         }
     }
 
+    pub(crate) fn mariadb(&self) -> &Mariadb {
+        match &self.server {
+            Server::Mariadb(server) => server,
+            _ => panic!("not MariaDB"),
+        }
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

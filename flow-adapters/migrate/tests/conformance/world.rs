@@ -118,7 +118,7 @@ impl World {
     pub(crate) fn backup_files(&self) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.backups()) else { return Vec::new() };
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != ".flow-scratch.lock").collect()
+        names.filter(|name| name != ".flow-scratch.lock" && !name.ends_with(".proof.json")).collect()
     }
 }
 
