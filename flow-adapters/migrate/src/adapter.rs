@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use flow_core::port::{
     AppliedMigration, BackupProof, DataCheck, MigrationScript, MigrationState, Migrator, StatementImpact,
 };
-use flow_core::{CancelToken, ErrorKind, Name, Permit, Problems, StepError};
+use flow_core::{CancelToken, Digest, ErrorKind, Name, Permit, Problems, StepError};
 
 use crate::config::{ConsistencyQuery, Place, SqlConfig};
 use crate::engine::sqlite::{Database, Sqlite};
@@ -73,6 +73,15 @@ impl SqlMigrations {
         let software = self.engine.software(session.as_mut()).await?;
         session.close().await?;
         Ok((software.product, software.version))
+    }
+
+    /// Reads the digest of the schema, whatever the scripts say. It changes with the schema and with no row.
+    ///
+    /// # Errors
+    /// Any kind where the database cannot be read.
+    pub async fn schema(&self) -> Result<Digest, StepError> {
+        let (_, schema) = self.read_database().await?;
+        Ok(schema.digest())
     }
 
     /// Restores a kept backup beside once more and compares it with its proof: a restore drill.

@@ -60,7 +60,6 @@ mod run;
 mod schema;
 mod scratch;
 mod scripts;
-mod version;
 
 pub use adapter::SqlMigrations;
 pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use flow_core::{Digest, Problems};
-use flow_sql::{Dialect, Statement, split};
+use flow_sql::{Dialect, Statement, Version, split};
 
 use crate::rules;
-use crate::version::Version;
 
 /// One entry of the directory.
 #[derive(Debug)]
