@@ -20,14 +20,11 @@ pub(crate) async fn carry_out(options: &Options) -> Answer {
             "the way to the server is not protected: ask for `sslmode=verify-full`",
         );
     }
-    let missing = match options.command {
-        Command::Up(_) => MissingDatabase::Create,
-        _ => MissingDatabase::Refuse,
-    };
     let waits = Waits { migrators: options.lock_timeout, ..Waits::default() };
     let backups = std::env::temp_dir().join("flow-migrate");
     let config = SqlConfig::new(target, &options.directory, backups, name!("database"));
-    let migrations = match SqlMigrations::new(SqlConfig { waits, missing, ..config }) {
+    let migrations = match SqlMigrations::new(SqlConfig { waits, missing: MissingDatabase::Create, ..config })
+    {
         Ok(migrations) => migrations,
         Err(problems) => return Answer::bad_input(word, &problems.to_string()),
     };

@@ -64,11 +64,15 @@ impl SqlMigrations {
         Ok(run::status(&scripts, &applied))
     }
 
-    /// Asks what answers: the product's name in small letters, and its version in its own words.
+    /// Asks what answers: the product's name in small letters, and its version in its own words, which is empty where a database
+    /// file is not made yet.
     ///
     /// # Errors
     /// [`Unavailable`](flow_core::ErrorKind::Unavailable) where nothing answers.
     pub async fn server(&self) -> Result<(&'static str, String), StepError> {
+        if !self.engine.is_there().await? {
+            return Ok(("sqlite", String::new()));
+        }
         let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
         let software = self.engine.software(session.as_mut()).await?;
         session.close().await?;

@@ -301,7 +301,7 @@ async fn an_old_transaction_is_named_before_a_migration_waits_for_it() {
         let config = SqlConfig::new(target, stage.scripts(), stage.scripts(), flow_core::name!("db"));
         let waits = flow_migrate::Waits { transactions: Duration::ZERO, ..flow_migrate::Waits::default() };
         let migrations = SqlMigrations::new(SqlConfig { waits, ..config }).unwrap();
-        let error = until("it is old", || async {
+        let error = until(&format!("a transaction of {engine:?} is old"), || async {
             let course = migrations.up(&key("up"), &Goal::To("nowhere".to_owned())).await;
             Ok(course.stopped.filter(|error| error.kind() == ErrorKind::Unavailable))
         })

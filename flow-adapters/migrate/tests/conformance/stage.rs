@@ -162,8 +162,9 @@ impl Stage {
                 self.ask(&format!("SELECT COALESCE(IS_USED_LOCK('{key:x}'), 0)")).await != ["0"]
             }
             Engine::Sqlite => {
-                let file = std::fs::File::open(self.directory.path().join("app.db-flow.lock"));
-                file.is_ok_and(|file| file.try_lock_shared().is_err())
+                let path = self.directory.path().join("app.db-flow.lock");
+                let named = std::fs::read(&path).is_ok_and(|name| !name.is_empty());
+                named && std::fs::File::open(path).is_ok_and(|file| file.try_lock_shared().is_err())
             }
         }
     }
