@@ -40,7 +40,7 @@
 //!
 //! migrations.revert_to(&permit, &before.applied).await?;
 //! assert_eq!(migrations.state().await?, before);
-//! migrations.drill(&proof).await?;
+//! migrations.drill(&proof, &[]).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -62,5 +62,6 @@ mod scratch;
 mod scripts;
 
 pub use adapter::SqlMigrations;
+pub use backup::{Backup, BackupSettings, Pruned, Retention};
 pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};
 pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Retreat, Standing, Way};

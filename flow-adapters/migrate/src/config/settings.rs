@@ -7,6 +7,7 @@ use flow_core::{Name, Problems};
 use flow_sql::{Dialect, split};
 
 use super::Target;
+use crate::backup::BackupSettings;
 
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -42,6 +43,8 @@ pub struct SqlConfig {
     pub missing: MissingDatabase,
     /// How long to wait for what.
     pub waits: Waits,
+    /// How backups are made, sealed and kept.
+    pub backup: BackupSettings,
 }
 
 /// How long to wait for what.
@@ -109,12 +112,14 @@ impl SqlConfig {
             resource,
             missing: MissingDatabase::default(),
             waits: Waits::default(),
+            backup: BackupSettings::default(),
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
         self.target.check(&mut problems);
+        self.backup.check(&self.target, &mut problems);
         check_path(&mut problems, "backups", &self.backups);
         problems.check(!self.scripts.as_os_str().is_empty(), "scripts", "is empty");
         for (field, wait) in [
