@@ -186,3 +186,6 @@ fn placeholder(text: &str) -> Option<&str> {
         if named { found.get(..=end) } else { None }
     })
 }
+
+#[cfg(test)]
+mod tests;
