@@ -5,8 +5,12 @@
 
 mod dialect;
 mod lex;
+mod lint;
 mod split;
 
 pub use dialect::Dialect;
 pub use lex::{Token, TokenKind, Unfinished, lex};
+pub use lint::{
+    Advice, Algorithm, Catalogue, Impact, LockMode, Prediction, Product, Rule, Server, UnknownServer, lint,
+};
 pub use split::{Statement, split};
