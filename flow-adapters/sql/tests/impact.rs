@@ -5,9 +5,18 @@
 //! ends, changed files, `pg_stat_xact_user_tables`) and on MariaDB 10.11 (the first pair of `ALGORITHM` and `LOCK` that it
 //! accepts).
 
+#[cfg(test)]
+#[path = "impact/advice.rs"]
+mod advice;
+#[cfg(test)]
 #[path = "impact/confusion.rs"]
 mod confusion;
+#[cfg(test)]
 #[path = "impact/mariadb.rs"]
 mod mariadb;
+#[cfg(test)]
 #[path = "impact/postgres.rs"]
 mod postgres;
+#[cfg(test)]
+#[path = "impact/sqlite.rs"]
+mod sqlite;

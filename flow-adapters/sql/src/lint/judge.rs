@@ -79,6 +79,11 @@ impl Draft {
         self.prediction.locks.iter()
     }
 
+    /// Forgets the locks of all relations that `is_meant` is not true of.
+    pub(crate) fn keep_locks(&mut self, is_meant: impl Fn(&str) -> bool) {
+        self.prediction.locks.retain(|relation, _| is_meant(relation));
+    }
+
     fn finish(self, unseen: &BTreeSet<String>) -> Impact {
         if let Some(reason) = self.unread {
             return Impact::Unvalidated { reason };

@@ -23,6 +23,7 @@ mod impact;
 mod judge;
 mod mysql;
 mod postgres;
+mod query;
 mod server;
 mod sqlite;
 mod types;

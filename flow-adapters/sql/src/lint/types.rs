@@ -53,6 +53,8 @@ impl Type {
             // `char` is `char(1)`, `numeric(4)` is `numeric(4,0)`.
             "char" | "bit" if arguments.is_empty() => arguments.push("1".to_owned()),
             "numeric" if arguments.len() == 1 => arguments.push("0".to_owned()),
+            // MySQL's display width changes nothing.
+            _ if name.contains("int") => arguments.clear(),
             _ => {}
         }
         Self { name: name.to_owned(), arguments, array }
@@ -74,8 +76,7 @@ fn arguments(inside: &str) -> Vec<String> {
             ',' if !quote => arguments.push(String::new()),
             _ => {}
         }
-        if (quote || !character.is_whitespace())
-            && (quote || character != ',')
+        if (quote || (!character.is_whitespace() && character != ','))
             && let Some(last) = arguments.last_mut()
         {
             last.push(character);
@@ -99,6 +100,7 @@ mod tests {
             ("text[]", "TEXT ARRAY"),
             ("char", "character(1)"),
             ("enum('a', 'b')", "ENUM('a','b')"),
+            ("int(11) unsigned", "INT UNSIGNED"),
         ] {
             assert_eq!(Type::read(one), Type::read(other), "{one} and {other}");
         }

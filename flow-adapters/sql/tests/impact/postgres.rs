@@ -200,3 +200,21 @@ fn variants_in_other_words_are_foretold_as_well() {
         assert_eq!(measure.unvalidated, ["drop type color cascade", "drop function trf() cascade"]);
     }
 }
+
+#[test]
+fn another_spelling_of_the_matrix_changes_no_prediction() {
+    let (version, operations) = matrix("pg15");
+    let catalogue = catalogue(version, "");
+    for real in &operations {
+        let plain = predict(&catalogue, &real.sql);
+        // What stands in quotes has a case.
+        let shout = real.sql.split('\'').enumerate();
+        let shout: Vec<_> =
+            shout.map(|(at, part)| if at % 2 == 0 { part.to_uppercase() } else { part.to_owned() }).collect();
+        let spread =
+            real.sql.replace(' ', " /* a; b */\n").replace("alter table t ", "alter table public.\"t\" ");
+        for other in [shout.join("'"), spread] {
+            assert_eq!(predict(&catalogue, &other), plain, "{other}");
+        }
+    }
+}

@@ -1,8 +1,10 @@
-use super::catalogue::Catalogue;
-use super::judge::Draft;
+//! MariaDB and MySQL: the cheapest `ALGORITHM` and `LOCK`, as MariaDB 10.11 accepts them; of MySQL by its manual alone
+//! (<https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html>).
 
-pub(super) fn judge(_catalogue: &mut Catalogue, _text: &str) -> Draft {
-    let mut draft = Draft::default();
-    draft.unread("scripts of this server are not judged yet");
-    draft
-}
+mod alter;
+mod column;
+mod cost;
+mod options;
+mod statement;
+
+pub(super) use statement::judge;

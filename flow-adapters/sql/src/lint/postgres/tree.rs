@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use squawk_syntax::{SyntaxKind, SyntaxNode};
+use squawk_syntax::{SyntaxElement, SyntaxKind, SyntaxNode};
 
 /// The first node below `node` whose kind is one of `kinds`, in the order of the text.
 pub(super) fn first(node: &SyntaxNode, kinds: &[SyntaxKind]) -> Option<SyntaxNode> {
@@ -58,6 +58,6 @@ pub(super) fn identifier(written: &str) -> String {
 /// The words of `node` without space, comments and brackets.
 pub(super) fn words(node: &SyntaxNode) -> Vec<String> {
     let skipped = [SyntaxKind::WHITESPACE, SyntaxKind::COMMENT, SyntaxKind::L_PAREN, SyntaxKind::R_PAREN];
-    let tokens = node.descendants_with_tokens().filter_map(|below| below.into_token());
+    let tokens = node.descendants_with_tokens().filter_map(SyntaxElement::into_token);
     tokens.filter(|token| !skipped.contains(&token.kind())).map(|token| identifier(token.text())).collect()
 }
