@@ -386,7 +386,7 @@ mod tests {
             (Sqlite, "a - -b /* never closed ; '", vec!["a", "-", "-", "b"]),
             (Sqlite, "a --x\rb\nc", vec!["a", "c"]),
             (Postgres, "a /* x /* ' */ ; */ b --c", vec!["a", "b"]),
-            (Postgres, "/*/**/*/ a /***/ b /*/*/*/**/*/*/ c", vec!["a", "b", "c"]),
+            (Postgres, "/*/**/*/ a /***/ b /*/*/**/*/*/ c", vec!["a", "b", "c"]),
             (Postgres, "a --x\rb # c", vec!["a", "b", "#", "c"]),
             (Mysql, "5--3 -- c;\n--\tx\n--\n+ # it's\n1 --", vec!["5", "-", "-", "3", "+", "1"]),
             (Mysql, "a /* ; /* */ b /*+ hint */ c", vec!["a", "b", "c"]),

@@ -100,6 +100,7 @@ fn a_table_that_is_not_known_is_taken_for_the_worst() {
 fn an_enum_of_mysql_may_grow_at_its_end_alone() {
     let mut catalogue = Catalogue::empty(Server::read(Dialect::Mysql, "10.11.19-MariaDB").unwrap());
     catalogue.learn(["CREATE TABLE t (e ENUM('a','b'))"]);
+    catalogue.count("t", 5);
     let copied = |catalogue: &Catalogue, sql: &str| {
         let impacts = lint(&mut catalogue.clone(), [sql]);
         let [Impact::Predicted(one)] = &impacts[..] else { panic!("{impacts:?}") };

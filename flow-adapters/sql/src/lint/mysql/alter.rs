@@ -84,13 +84,21 @@ fn split<'a>(tokens: &[Token<'a>]) -> Option<(Vec<Token<'a>>, Vec<Vec<Token<'a>>
 
 fn parse(action: &[Token<'_>]) -> Option<Operation> {
     // MariaDB's own words: every action may say whether it minds, and stored columns have two names.
-    let mine = |token: &&Token<'_>| !token.is_any(&["IF", "EXISTS"]);
-    let not = |at: usize| action.get(at).is_some_and(|token| token.is("IF"));
-    let words = action.iter().enumerate().filter(|(at, token)| !(token.is("NOT") && *at > 0 && not(at - 1)));
-    let words = words.map(|(_, token)| token).filter(mine);
-    let words = words.map(|token| if token.is("PERSISTENT") { "STORED" } else { token.text });
-    let action = words.collect::<Vec<_>>().join(" ");
-    let statements = Parser::parse_sql(&MySqlDialect {}, &format!("ALTER TABLE t {action}")).ok()?;
+    let minds = |at: usize, token: &Token<'_>| {
+        let behind_if =
+            at.checked_sub(1).and_then(|before| action.get(before)).is_some_and(|token| token.is("IF"));
+        !(token.is_any(&["IF", "EXISTS"]) || (token.is("NOT") && behind_if))
+    };
+    let mut words = String::new();
+    let mut end = 0;
+    for (_, token) in action.iter().enumerate().filter(|(at, token)| minds(*at, token)) {
+        if token.start != end {
+            words.push(' ');
+        }
+        words.push_str(if token.is("PERSISTENT") { "STORED" } else { token.text });
+        end = token.end();
+    }
+    let statements = Parser::parse_sql(&MySqlDialect {}, &format!("ALTER TABLE t {words}")).ok()?;
     match statements.into_iter().next()? {
         Statement::AlterTable(alter) => alter.operations.into_iter().next(),
         _ => None,
