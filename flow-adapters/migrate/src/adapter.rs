@@ -1,26 +1,30 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use flow_core::port::{
     AppliedMigration, BackupProof, DataCheck, MigrationScript, MigrationState, Migrator, StatementImpact,
 };
-use flow_core::{CancelToken, ErrorKind, Name, Permit, Problems, StepError};
+use flow_core::{CancelToken, Digest, ErrorKind, Name, Permit, Problems, StepError};
+use zeroize::Zeroizing;
 
+use crate::backup::{self, Backup, Pruned, Vault};
 use crate::config::{ConsistencyQuery, Place, SqlConfig};
 use crate::engine::sqlite::{Database, Sqlite};
 use crate::engine::{Access, Engine, engine};
 use crate::files::{self, blocking};
 use crate::ledger::{self, Applied, History, Progress};
+use crate::rehearsal;
 use crate::run::{self, Course, Goal, MigrationStatus, Retreat};
 use crate::schema::Schema;
 use crate::scripts::{self, Script};
-use crate::{backup, rehearsal};
 
 /// Migrates one database by the scripts of one directory.
 #[derive(Debug, Clone)]
 pub struct SqlMigrations {
     config: SqlConfig,
     engine: Arc<dyn Engine>,
+    vault: Vault,
 }
 
 impl SqlMigrations {
@@ -30,7 +34,7 @@ impl SqlMigrations {
     /// Every problem of the configuration.
     pub fn new(config: SqlConfig) -> Result<Self, Problems> {
         config.check()?;
-        Ok(Self { engine: engine(&config), config })
+        Ok(Self { engine: engine(&config), vault: Vault::new(&config), config })
     }
 
     /// Applies what is pending, as far as `goal`, and stops at the first failure. The kind of that failure speaks of the migration that
@@ -64,24 +68,70 @@ impl SqlMigrations {
         Ok(run::status(&scripts, &applied))
     }
 
-    /// Asks what answers: the product's name in small letters, and its version in its own words.
+    /// Asks what answers: the product's name in small letters, and its version in its own words, which is empty where a database
+    /// file is not made yet.
     ///
     /// # Errors
     /// [`Unavailable`](flow_core::ErrorKind::Unavailable) where nothing answers.
     pub async fn server(&self) -> Result<(&'static str, String), StepError> {
+        if !self.engine.is_there().await? {
+            return Ok(("sqlite", String::new()));
+        }
         let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
         let software = self.engine.software(session.as_mut()).await?;
         session.close().await?;
         Ok((software.product, software.version))
     }
 
-    /// Restores a kept backup beside once more and compares it with its proof: a restore drill.
+    /// Reads the digest of the schema, whatever the scripts say. It changes with the schema and with no row.
     ///
     /// # Errors
-    /// [`Failed`](flow_core::ErrorKind::Failed) with the tables that differ;
-    /// [`NotFound`](flow_core::ErrorKind::NotFound) where the backup is gone.
-    pub async fn drill(&self, proof: &BackupProof) -> Result<(), StepError> {
-        backup::drill(&self.config.backups, proof).await
+    /// Any kind where the database cannot be read.
+    pub async fn schema(&self) -> Result<Digest, StepError> {
+        let (_, schema) = self.read_database().await?;
+        Ok(schema.digest())
+    }
+
+    /// Makes a consistent backup with proof, and says for how long writers had to wait. Does the same as
+    /// [`back_up`](Migrator::back_up). May be repeated.
+    ///
+    /// # Errors
+    /// [`Failed`](ErrorKind::Failed) when the restored copy differs, with the tables; [`NotFound`](ErrorKind::NotFound) and
+    /// [`Conflict`](ErrorKind::Conflict) where a tool is missing or older than the server. The database stays as it is.
+    pub async fn back_up_timed(&self, permit: &Permit) -> Result<Backup, StepError> {
+        self.engine.is_there().await?;
+        self.vault.back_up(permit.cancel()).await
+    }
+
+    /// Restores a kept backup beside once more and compares it with its proof: a restore drill. An encrypted one is opened by one
+    /// of `identities`, secret keys of age.
+    ///
+    /// # Errors
+    /// [`Failed`](ErrorKind::Failed) with the tables that differ; [`NotFound`](ErrorKind::NotFound) where the backup is gone;
+    /// [`Denied`](ErrorKind::Denied) where no identity opens it.
+    pub async fn drill(
+        &self,
+        proof: &BackupProof,
+        identities: &[Zeroizing<String>],
+    ) -> Result<(), StepError> {
+        self.vault.drill(proof, identities, &CancelToken::new()).await
+    }
+
+    /// Reads the proof that stands beside a kept backup, wherever both were brought.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is none.
+    pub async fn proof_of(&self, backup: &Path) -> Result<BackupProof, StepError> {
+        backup::proof_of(backup).await
+    }
+
+    /// Removes the backups of this database that the configuration's retention does not keep. The newest stays, and so does what
+    /// has no proof, which is named. May be repeated.
+    ///
+    /// # Errors
+    /// In doubt where some could not be removed.
+    pub async fn prune(&self) -> Result<Pruned, StepError> {
+        self.vault.prune().await
     }
 
     async fn ready(&self) -> Result<Vec<Script>, StepError> {
@@ -93,7 +143,7 @@ impl SqlMigrations {
     async fn read_scripts(&self) -> Result<Vec<Script>, StepError> {
         let directory = self.config.scripts.clone();
         let entries = blocking(move || files::entries(&directory)).await?;
-        Ok(scripts::read(entries)?)
+        Ok(scripts::read(self.engine.dialect(), entries)?)
     }
 
     async fn read_database(&self) -> Result<(Vec<Applied>, Schema), StepError> {
@@ -116,14 +166,14 @@ impl SqlMigrations {
         Ok(DataCheck { name: query.name.clone(), holds: found == query.expect, found })
     }
 
-    /// The database file, where backups and rehearsals are of one.
+    /// The database file, where rehearsals are of one.
     fn file(&self) -> Result<Database, StepError> {
         match self.config.target.place() {
             Place::Sqlite(path) => {
                 Ok(Database::new(path.clone(), self.config.waits.tables, self.config.missing))
             }
             Place::Postgres(_) | Place::Mysql(_) => {
-                Err(StepError::new(ErrorKind::Invalid, "servers are not backed up or rehearsed yet"))
+                Err(StepError::new(ErrorKind::Invalid, "servers are not rehearsed yet"))
             }
         }
     }
@@ -181,9 +231,7 @@ impl Migrator for SqlMigrations {
     }
 
     async fn back_up(&self, permit: &Permit) -> Result<BackupProof, StepError> {
-        let database = self.file()?;
-        database.is_there().await?;
-        backup::back_up(&database, &self.config.backups, permit).await
+        Ok(self.back_up_timed(permit).await?.proof)
     }
 
     async fn apply(&self, permit: &Permit) -> Result<Vec<AppliedMigration>, StepError> {

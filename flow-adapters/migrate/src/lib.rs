@@ -40,7 +40,7 @@
 //!
 //! migrations.revert_to(&permit, &before.applied).await?;
 //! assert_eq!(migrations.state().await?, before);
-//! migrations.drill(&proof).await?;
+//! migrations.drill(&proof, &[]).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -52,7 +52,6 @@ mod effect;
 mod engine;
 mod files;
 mod ledger;
-mod lex;
 mod proof;
 mod rehearsal;
 mod rows;
@@ -61,9 +60,8 @@ mod run;
 mod schema;
 mod scratch;
 mod scripts;
-mod split;
-mod version;
 
 pub use adapter::SqlMigrations;
+pub use backup::{Backup, BackupSettings, Pruned, Retention};
 pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};
 pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Retreat, Standing, Way};

@@ -1,7 +1,7 @@
 //! What a script may not do, because it would escape the transaction that its row commits in.
 
 use crate::ledger::TABLES;
-use crate::lex::{Token, lex};
+use flow_sql::{Dialect, Token, lex};
 
 /// Pragmas that read, or that end with the connection or the transaction. Any other changes the database or the
 /// session behind the transaction's back.
@@ -33,7 +33,7 @@ const CONTROL: [&str; 9] =
 
 /// Why `statement` is refused in a script, if it is.
 pub(crate) fn refusal(statement: &str) -> Option<String> {
-    let tokens = lex(statement).ok()?;
+    let tokens = lex(Dialect::Sqlite, statement).ok()?;
     let first = tokens.first()?;
     if let Some(word) = CONTROL.iter().find(|word| first.is(word)) {
         return Some(format!("`{word}` cannot stand in a migration: it runs in one transaction of its own"));

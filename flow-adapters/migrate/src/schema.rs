@@ -43,6 +43,12 @@ impl Schema {
         Digest::of(fields.fold(String::new(), |dump, field| dump + field + "\0").as_bytes())
     }
 
+    /// Everything but the objects of one kind.
+    pub(crate) fn without(mut self, kind: &str) -> Self {
+        self.0.retain(|object| object.kind != kind);
+        self
+    }
+
     /// The names of what stands in one of the two alone, or otherwise.
     pub(crate) fn difference(&self, other: &Self) -> Vec<String> {
         let names: BTreeSet<_> = self.0.symmetric_difference(&other.0).map(|object| &object.name).collect();

@@ -4,5 +4,5 @@ mod settings;
 mod target;
 
 pub use settings::{ConsistencyQuery, MissingDatabase, SqlConfig, Waits};
-pub(crate) use target::{Place, Server};
+pub(crate) use target::{Place, Server, Tls};
 pub use target::{Protection, Target};

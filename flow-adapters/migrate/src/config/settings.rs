@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flow_core::{Name, Problems};
+use flow_sql::{Dialect, split};
 
 use super::Target;
-use crate::split::split;
+use crate::backup::BackupSettings;
 
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -42,6 +43,8 @@ pub struct SqlConfig {
     pub missing: MissingDatabase,
     /// How long to wait for what.
     pub waits: Waits,
+    /// How backups are made, sealed and kept.
+    pub backup: BackupSettings,
 }
 
 /// How long to wait for what.
@@ -109,12 +112,14 @@ impl SqlConfig {
             resource,
             missing: MissingDatabase::default(),
             waits: Waits::default(),
+            backup: BackupSettings::default(),
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
         self.target.check(&mut problems);
+        self.backup.check(&self.target, &mut problems);
         check_path(&mut problems, "backups", &self.backups);
         problems.check(!self.scripts.as_os_str().is_empty(), "scripts", "is empty");
         for (field, wait) in [
@@ -131,7 +136,7 @@ impl SqlConfig {
             if earlier.into_iter().any(|other| other.name == query.name) {
                 problems.add(format!("{field}.name"), format!("`{}` is there twice", query.name));
             }
-            if let Some(problem) = problem_of_query(&query.sql) {
+            if let Some(problem) = problem_of_query(self.target.dialect(), &query.sql) {
                 problems.add(format!("{field}.sql"), problem);
             }
         }
@@ -153,11 +158,11 @@ pub(super) fn check_path(problems: &mut Problems, field: &str, path: &Path) {
     );
 }
 
-fn problem_of_query(sql: &str) -> Option<String> {
+fn problem_of_query(dialect: Dialect, sql: &str) -> Option<String> {
     if sql.contains('\0') {
         return Some("holds a NUL character".to_owned());
     }
-    match split(sql) {
+    match split(dialect, sql) {
         Ok(statements) if statements.len() == 1 => None,
         Ok(statements) => Some(format!("holds {} statements instead of one", statements.len())),
         Err(unfinished) => Some(unfinished.to_string()),

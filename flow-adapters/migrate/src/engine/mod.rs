@@ -10,6 +10,5 @@ pub(crate) mod postgres;
 mod seam;
 pub(crate) mod sqlite;
 pub(crate) mod wait;
-pub(crate) mod words;
 
 pub(crate) use seam::{Access, Engine, Footprint, Lock, Owner, Row, Session, Software, engine};

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::{CancelToken, Digest, Permit, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Statement};
 
 use super::mysql::Mysql;
 use super::postgres::Postgres;
 use super::sqlite::{Database, References, Sqlite};
 use crate::config::{Place, SqlConfig};
 use crate::schema::Schema;
-use crate::split::Statement;
 
 /// The engine of a configuration.
 pub(crate) fn engine(config: &SqlConfig) -> Arc<dyn Engine> {
@@ -125,6 +124,11 @@ pub(crate) trait Session: Send + fmt::Debug {
 
     /// Sets how long each statement from here on may wait for a lock; none for as long as it takes.
     async fn wait_for_locks(&mut self, patience: Option<Duration>) -> Result<(), StepError>;
+
+    /// Makes the session's user its own again until the transaction ends, whatever role a script took on.
+    async fn regain(&mut self) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// Makes the session what it was when it was opened: variables, settings, temporary tables.
     async fn renew(&mut self) -> Result<(), StepError>;

@@ -2,10 +2,10 @@
 
 use flow_core::port::MigrationScript;
 use flow_core::{Digest, ErrorKind, StepError};
+use flow_sql::Version;
 use sha2::{Digest as _, Sha384};
 
 use crate::scripts::{Body, Script};
-use crate::version::Version;
 
 /// One migration that stands in the database, whole or in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +103,11 @@ impl Checksum {
     }
 }
 
+/// `versions` as one text for people.
+pub(crate) fn list<'a>(versions: impl IntoIterator<Item = &'a Version>) -> String {
+    versions.into_iter().map(Version::as_str).collect::<Vec<_>>().join(", ")
+}
+
 /// SHA-384 in hexadecimal.
 pub(super) fn sha384(bytes: &[u8]) -> String {
     Sha384::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -152,7 +157,7 @@ impl Divergence {
         {
             if !versions.is_empty() {
                 agree = false;
-                conflict = conflict.fact(what, Version::list(&versions));
+                conflict = conflict.fact(what, list(&versions));
             }
         }
         if agree { Ok(()) } else { Err(conflict) }
@@ -189,7 +194,8 @@ mod tests {
     use crate::scripts::{Entry, read};
 
     fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
-        read(files.iter().map(|(name, text)| Entry::file(name, text.as_bytes()))).unwrap()
+        read(flow_sql::Dialect::Sqlite, files.iter().map(|(name, text)| Entry::file(name, text.as_bytes())))
+            .unwrap()
     }
 
     fn applied(script: &Script) -> Applied {

@@ -1,12 +1,11 @@
 //! The tables of applied migrations.
 
 use flow_core::{ErrorKind, Permit, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Version};
 
 use super::applied::{Applied, Begun, Checksum, Kept, Progress, Reached, sha384};
 use crate::engine::{Engine, Row, Session};
 use crate::scripts::Script;
-use crate::version::Version;
 
 /// Our own table, and that of applications that migrate themselves with sqlx.
 pub(crate) const TABLES: [&str; 2] = ["_flow_migrations", "_sqlx_migrations"];

@@ -3,17 +3,16 @@
 use std::time::Instant;
 
 use flow_core::{Digest, ErrorKind, Permit, Problems, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Version};
 
-use super::conduct::{changes_session, stepwise};
+use super::conduct::is_stepwise;
 use super::course::{Course, Direction, Finished, Retreat};
 use super::migration::Running;
 use super::site::Site;
 use crate::config::Waits;
 use crate::engine::Engine;
-use crate::ledger::{Applied, Progress, Reached};
+use crate::ledger::{Applied, Progress, Reached, list};
 use crate::scripts::{Body, Mode};
-use crate::version::Version;
 
 /// Takes back what was applied, as far as `retreat` says.
 pub(crate) async fn down(engine: &dyn Engine, waits: &Waits, permit: &Permit, retreat: &Retreat) -> Course {
@@ -49,16 +48,15 @@ async fn run(site: &mut Site<'_>, retreat: &Retreat, finished: &mut Vec<Finished
     let irreversible: Vec<_> = rows.iter().filter(|row| row.down.is_none()).map(|row| &row.version).collect();
     if !irreversible.is_empty() {
         let message = "migrations without a down script cannot be taken back";
-        return Err(
-            StepError::new(ErrorKind::Conflict, message).fact("irreversible", Version::list(irreversible))
-        );
+        return Err(StepError::new(ErrorKind::Conflict, message).fact("irreversible", list(irreversible)));
     }
-    let ways: Vec<_> = rows.iter().map(way_back).collect::<Result<_, _>>()?;
+    let ways: Vec<_> =
+        rows.iter().map(|row| way_back(site.engine.dialect(), row)).collect::<Result<_, _>>()?;
     for (row, body) in rows.iter().zip(&ways) {
         site.next().await?;
         let started = Instant::now();
-        let transactional =
-            row.progress == Progress::Whole && !stepwise(site.engine.dialect(), mode(body), &body.statements);
+        let transactional = row.progress == Progress::Whole
+            && !is_stepwise(site.engine.dialect(), mode(body), &body.statements);
         let running = running(row, body);
         if transactional {
             whole(site, row, running).await?;
@@ -95,32 +93,35 @@ fn beyond(applied: &[Applied], retreat: &Retreat) -> Result<Vec<Applied>, StepEr
         keep.iter().filter(|version| !applied.iter().any(|row| row.version == **version)).collect();
     if !absent.is_empty() {
         let message = "migrations that should stay are not applied";
-        return Err(StepError::new(ErrorKind::Conflict, message).fact("versions", Version::list(absent)));
+        return Err(StepError::new(ErrorKind::Conflict, message).fact("versions", list(absent)));
     }
     Ok(newest_first.filter(|row| !keep.contains(&row.version)).collect())
 }
 
 /// The kept down script, if it is what was kept.
-fn way_back(row: &Applied) -> Result<Body, StepError> {
+fn way_back(dialect: Dialect, row: &Applied) -> Result<Body, StepError> {
     let about = |message| StepError::new(ErrorKind::Conflict, message).fact("version", &row.version);
     let kept = row.down.as_ref().ok_or_else(|| about("the migration has no way back"))?;
     if Digest::of(kept.text.as_bytes()) != kept.digest {
         return Err(about("the kept down script was changed"));
     }
-    Body::read(kept.text.as_bytes())
+    Body::read(dialect, kept.text.as_bytes())
         .map_err(|problems| about("the kept down script is refused").fact("problems", problems.join("; ")))
 }
 
 /// Takes a migration back in one transaction, with its row.
 async fn whole(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Result<(), StepError> {
     let dialect = site.engine.dialect();
-    site.worn = running.statements.iter().any(|statement| changes_session(dialect, &statement.text));
+    site.worn = running.statements.iter().any(|statement| statement.changes_session(dialect));
     let mut patience = site.patience();
     loop {
         site.work.begin().await?;
-        let Site { engine, work, history, .. } = site;
+        let Site { engine, work, history, worn, .. } = &mut *site;
         let ran = async {
             running.run(*engine, work.as_mut()).await?;
+            if *worn {
+                work.regain().await?;
+            }
             history.delete(work.as_mut(), &row.version).await
         };
         let Err(error) = ran.await else { break };

@@ -2,7 +2,7 @@
 
 use flow_core::{Digest, ErrorKind, StepError};
 
-use super::conduct::changes_session;
+use super::conduct::sets;
 use super::migration::Running;
 use super::site::Site;
 use super::stepwise::reached_by;
@@ -76,10 +76,7 @@ impl Site<'_> {
         let dialect = self.engine.dialect();
         let behind = running.statements.iter().take(usize::try_from(reached.done).unwrap_or(usize::MAX));
         for (number, statement) in (1..).zip(behind) {
-            let words = crate::engine::words::words(&statement.text);
-            let setting =
-                words.first().is_some_and(|word| ["SET", "USE", "PRAGMA"].iter().any(|one| word.is(one)));
-            if setting && changes_session(dialect, &statement.text) {
+            if sets(dialect, statement) {
                 let ran = self.work.execute(&statement.text).await;
                 ran.map_err(|error| running.about(error, number, statement))?;
             }

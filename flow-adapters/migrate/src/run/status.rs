@@ -70,8 +70,11 @@ pub(crate) fn status(scripts: &[Script], applied: &[Applied]) -> Vec<MigrationSt
         (&row.version, &row.name, Standing::Missing, way(empty))
     }));
     all.sort_by(|(left, ..), (right, ..)| left.cmp(right));
-    let status = |(version, name, standing, way_back): (&crate::version::Version, &String, _, _)| {
-        MigrationStatus { version: version.to_string(), name: name.clone(), standing, way_back }
+    let status = |(version, name, standing, way_back): (&flow_sql::Version, &String, _, _)| MigrationStatus {
+        version: version.to_string(),
+        name: name.clone(),
+        standing,
+        way_back,
     };
     all.into_iter().map(status).collect()
 }

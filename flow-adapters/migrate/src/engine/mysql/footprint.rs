@@ -1,27 +1,27 @@
 //! What stands of a statement that commits by itself.
 
 use flow_core::{Digest, StepError};
+use flow_sql::{Dialect, Token, lex};
 
 use super::schema::objects;
-use crate::engine::words::{Word, words};
 use crate::engine::{Footprint, Session};
 
 /// The definition of every object that has a name which the statement mentions. A column's name may be a table's too: what is read
 /// beside the point is the same before and after.
 pub(super) async fn read(session: &mut dyn Session, statement: &str) -> Result<Option<Footprint>, StepError> {
-    let words = words(statement);
+    let words = lex(Dialect::Mysql, statement).unwrap_or_default();
     if words.first().is_some_and(|first| first.is("CALL")) {
         return Ok(None);
     }
-    let mentions =
-        |name: &str| words.iter().filter_map(Word::name).any(|word| word.eq_ignore_ascii_case(name));
+    let names: Vec<_> = words.iter().filter_map(Token::identifier).collect();
+    let mentions = |name: &str| names.iter().any(|word| word.eq_ignore_ascii_case(name));
     let stands = objects(session, |kind, name| match name {
         Some(name) => mentions(name),
         None => ["TABLE", "VIEW"].contains(&kind) || mentions(kind),
     })
     .await?;
     let drops = words.first().is_some_and(|first| first.is("DROP"))
-        && words.iter().take(3).any(|word| word.is("TABLE") || word.is("VIEW") || word.is("TABLES"));
+        && words.iter().take(3).any(|word| word.is_any(&["TABLE", "TABLES", "VIEW"]));
     let drops_remain = drops && !stands.is_empty();
     let databases = if mentions("DATABASE") || mentions("SCHEMA") {
         session.query("SHOW DATABASES", &[]).await?.into_iter().flatten().flatten().collect()

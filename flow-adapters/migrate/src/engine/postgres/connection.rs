@@ -131,6 +131,10 @@ impl Session for PostgresSession {
         self.execute(&format!("SET lock_timeout = {}", patience.unwrap_or_default().as_millis())).await
     }
 
+    async fn regain(&mut self) -> Result<(), StepError> {
+        self.execute("SET LOCAL SESSION AUTHORIZATION DEFAULT").await
+    }
+
     async fn renew(&mut self) -> Result<(), StepError> {
         self.execute(&format!("{RENEW}; {}", self.settings())).await
     }

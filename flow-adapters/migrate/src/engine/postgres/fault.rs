@@ -18,6 +18,7 @@ pub(super) fn fault(error: sqlx::Error, cancel: &CancelToken) -> StepError {
         "57014" => (ErrorKind::Failed, "the statement took longer than it may"),
         "25006" => (ErrorKind::Denied, "the server or the session is read-only"),
         "42501" => (ErrorKind::Denied, "the user lacks a right"),
+        "08P01" if says_pooling(&error) => (ErrorKind::Denied, "a pooler stands before the server"),
         "53100" => (ErrorKind::Failed, "the server's disk is full"),
         "53000" | "53200" | "53300" => (ErrorKind::Unavailable, "the server lacks resources"),
         _ if is_fatal(&error) => (ErrorKind::Unknown, "the server ended the session"),
@@ -36,7 +37,7 @@ pub(super) fn ending(error: sqlx::Error) -> StepError {
 
 /// What a failure to connect means.
 pub(super) fn connecting(error: sqlx::Error, server: &Server) -> StepError {
-    let pooler = error.as_database_error().is_some_and(|error| error.message().contains("startup parameter"));
+    let pooler = says_pooling(&error);
     let (kind, message) = match (code(&error).as_deref(), &error) {
         (Some("3D000"), _) => (ErrorKind::NotFound, "there is no such database"),
         (Some(code), _) if code.starts_with("28") => (ErrorKind::Denied, "the server refuses the user"),
@@ -48,6 +49,13 @@ pub(super) fn connecting(error: sqlx::Error, server: &Server) -> StepError {
     };
     let error = described(StepError::new(kind, message), error);
     error.fact("host", &server.host).fact("port", server.port).fact("database", &server.database)
+}
+
+/// Whether PgBouncer refuses what it cannot give: a setting of the session, or a transaction where it pools statements.
+fn says_pooling(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        ["startup parameter", "pooling mode"].iter().any(|said| error.message().contains(said))
+    })
 }
 
 fn described(step: StepError, error: sqlx::Error) -> StepError {

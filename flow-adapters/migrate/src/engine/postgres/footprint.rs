@@ -1,9 +1,9 @@
 //! What stands of a statement that no transaction holds together.
 
 use flow_core::StepError;
+use flow_sql::{Dialect, Token, lex};
 
 use crate::engine::Session;
-use crate::engine::words::{Word, qualified, words};
 
 /// Indexes that are being built or dropped right now are somebody's work under way.
 const NOBODY_BUILDS: &str = "NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index AS building
@@ -11,7 +11,7 @@ const NOBODY_BUILDS: &str = "NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progre
 
 /// Everything that statements outside transactions make or drop: indexes, databases, labels of enumerations.
 pub(super) async fn read(session: &mut dyn Session, statement: &str) -> Result<String, StepError> {
-    let words = words(statement);
+    let words = lex(Dialect::Postgres, statement).unwrap_or_default();
     let has = |word: &str| words.iter().any(|found| found.is(word));
     let select = if has("INDEX") || has("REINDEX") {
         "SELECT indexrelid, indisvalid FROM pg_catalog.pg_index ORDER BY 1"
@@ -28,7 +28,9 @@ pub(super) async fn read(session: &mut dyn Session, statement: &str) -> Result<S
 
 /// Drops what a failed or an interrupted statement on an index left invalid. `IF NOT EXISTS` would keep it for ever.
 pub(super) async fn clear(session: &mut dyn Session, statement: &str) -> Result<(), StepError> {
-    let Some(which) = Which::of(&words(statement)) else { return Ok(()) };
+    let Some(which) = Which::of(&lex(Dialect::Postgres, statement).unwrap_or_default()) else {
+        return Ok(());
+    };
     let find = format!(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index AS i
          JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -52,13 +54,13 @@ enum Which {
 }
 
 impl Which {
-    fn of(words: &[Word]) -> Option<Self> {
+    fn of(words: &[Token<'_>]) -> Option<Self> {
         let at = words.iter().position(|word| word.is("CONCURRENTLY"))?;
         if words.first()?.is("REINDEX") {
             return Some(Self::Copies);
         }
-        let noise = |word: &&Word| ["IF", "NOT", "EXISTS", "ONLY"].iter().any(|noise| word.is(noise));
-        let rest: Vec<_> = words.get(at + 1..)?.iter().filter(|word| !noise(word)).cloned().collect();
+        let noise = |word: &&Token<'_>| word.is_any(&["IF", "NOT", "EXISTS", "ONLY"]);
+        let rest: Vec<_> = words.get(at + 1..)?.iter().filter(|word| !noise(word)).copied().collect();
         if rest.first()?.is("ON") {
             let (_, taken) = qualified(rest.get(1..)?)?;
             return Some(Self::OfTable(spelled(rest.get(1..=taken)?)));
@@ -66,9 +68,9 @@ impl Which {
         let mut names = Vec::new();
         let mut rest = rest.as_slice();
         while let Some((name, taken)) = qualified(rest) {
-            names.extend(name.last().map(|name| (*name).to_owned()));
+            names.push(name);
             match rest.get(taken..) {
-                Some([Word::Symbol(','), more @ ..]) => rest = more,
+                Some([comma, more @ ..]) if comma.is_symbol(",") => rest = more,
                 _ => break,
             }
         }
@@ -92,14 +94,23 @@ fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
+/// The last part of a name that may be qualified, and how many words the name takes.
+fn qualified(words: &[Token<'_>]) -> Option<(String, usize)> {
+    let mut name = words.first()?.identifier()?;
+    let mut taken = 1;
+    while let Some([dot, part, ..]) = words.get(taken..) {
+        if !dot.is_symbol(".") {
+            break;
+        }
+        name = part.identifier()?;
+        taken += 2;
+    }
+    Some((name, taken))
+}
+
 /// A name as the server reads it: a bare one is folded, a quoted one is not.
-fn spelled(words: &[Word]) -> String {
-    let part = |word: &Word| match word {
-        Word::Bare(name) => name.clone(),
-        Word::Quoted(name) => format!("\"{}\"", name.replace('"', "\"\"")),
-        Word::Symbol(symbol) => symbol.to_string(),
-    };
-    words.iter().map(part).collect()
+fn spelled(words: &[Token<'_>]) -> String {
+    words.iter().map(|word| word.text).collect()
 }
 
 #[cfg(test)]
@@ -108,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_index_is_found_in_whatever_way_it_is_named() {
-        let which = |statement| Which::of(&words(statement));
+        let which = |statement| Which::of(&lex(Dialect::Postgres, statement).unwrap());
         let named =
             |names: &[&str]| Some(Which::Named(names.iter().map(|name| (*name).to_owned()).collect()));
         assert_eq!(which("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS \"i x\" ON t(a)"), named(&["i x"]));

@@ -1,9 +1,9 @@
 //! The catalogue as objects.
 
 use flow_core::StepError;
+use flow_sql::{Dialect, Token, TokenKind, lex};
 
 use crate::engine::Session;
-use crate::lex::{Token, TokenKind, lex};
 use crate::schema::{Object, Schema};
 
 const OBJECTS: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master
@@ -22,7 +22,8 @@ fn normalise(sql: &str) -> String {
         (TokenKind::Quoted, Some(name)) if is_plain(&name) => name,
         _ => token.text.to_owned(),
     };
-    lex(sql).map_or_else(|_| sql.to_owned(), |tokens| tokens.iter().map(bare).collect::<Vec<_>>().join(" "))
+    lex(Dialect::Sqlite, sql)
+        .map_or_else(|_| sql.to_owned(), |tokens| tokens.iter().map(bare).collect::<Vec<_>>().join(" "))
 }
 
 fn is_plain(name: &str) -> bool {

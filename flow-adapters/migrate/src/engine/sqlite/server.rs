@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use flow_core::{CancelToken, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Statement};
 
 use super::lock::SqliteLock;
 use super::references::{self, References};
@@ -8,7 +8,6 @@ use super::{Database, footprint, schema, tables};
 use crate::config::Waits;
 use crate::engine::{Access, Engine, Footprint, Lock, Owner, Session, Software};
 use crate::schema::Schema;
-use crate::split::Statement;
 
 /// One database file.
 #[derive(Debug)]
