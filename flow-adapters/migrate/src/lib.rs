@@ -64,4 +64,5 @@ mod scripts;
 pub use adapter::SqlMigrations;
 pub use backup::{Backup, BackupSettings, Pruned, Retention};
 pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};
+pub use rehearsal::{Rehearsed, StatementPlan};
 pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Retreat, Standing, Way};

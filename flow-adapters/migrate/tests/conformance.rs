@@ -19,6 +19,9 @@ mod faults;
 #[path = "conformance/impact.rs"]
 mod impact;
 #[cfg(test)]
+#[path = "conformance/rehearsal.rs"]
+mod rehearsal;
+#[cfg(test)]
 #[path = "conformance/revert.rs"]
 mod revert;
 #[cfg(test)]
