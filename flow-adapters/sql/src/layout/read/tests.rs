@@ -70,16 +70,17 @@ fn diesel_takes_folders_with_spaces_and_hyphens_and_their_metadata() {
             file("2019-02-26-002946_add an index/up.sql", "SELECT 1"),
             file("2019-02-26-002946_add an index/down.sql", "-- there is no way back\n"),
             file("2019-02-26-002946_add an index/metadata.toml", "# x\nrun_in_transaction = false # y\n"),
-            file("00000000000000_diesel_initial_setup/up.sql", "SELECT 2"),
+            file("00000000000000_diesel_initial_setup/up.sql", "-- no-transaction"),
             file("00000000000000_diesel_initial_setup/down.sql", ""),
             file("20190226002947_last/up.sql", "SELECT 3"),
+            file("query_of_another_use.sql", b"\xff"),
             file("20190226002947_last/metadata.toml", "run_in_transaction = true"),
         ],
     );
     assert_eq!(
         shape(&scripts),
         [
-            ("00000000000000", "diesel_initial_setup", Transaction, Some(Transaction), "SELECT 2"),
+            ("00000000000000", "diesel_initial_setup", Transaction, Some(Transaction), "-- no-transaction"),
             ("2019-02-26-002946", "add an index", Statements, Some(Statements), "SELECT 1"),
             ("20190226002947", "last", Transaction, None, "SELECT 3"),
         ]
@@ -217,7 +218,7 @@ fn what_a_layout_does_not_have_is_refused_by_name() {
         (Layout::Flyway, "V1__x.sql.conf", "executeInTransaction=no", "line 1: `no` is neither"),
         (Layout::Diesel, "1_a/metadata.toml", "run_in_transaction", "line 1: has no `=`"),
         (Layout::Diesel, "1_a/other.sql", "SELECT 1", "is neither `up.sql` nor `down.sql`"),
-        (Layout::Diesel, "a/1_a/up.sql", "SELECT 1", "stands in no folder of one migration"),
+        (Layout::Diesel, "a/1_a/up.sql", "SELECT 1", "stands in a folder inside a folder"),
         (Layout::Diesel, "1.2_a/up.sql", "SELECT 1", "is not a number"),
         (Layout::Popx, "1_a.oracle.up.sql", "SELECT 1", "`oracle` is no dialect that is known"),
         (Layout::Popx, "1_a.up.fizz", "", "is no SQL"),
