@@ -22,6 +22,9 @@ mod impact;
 #[path = "conformance/kill.rs"]
 mod kill;
 #[cfg(test)]
+#[path = "conformance/rehearsal.rs"]
+mod rehearsal;
+#[cfg(test)]
 #[path = "conformance/revert.rs"]
 mod revert;
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use flow_sql::{Conduct, Dialect, Mode, Statement, lex};
 
 /// Whether a script runs statement by statement: it asks for that, or one of its statements allows nothing else.
-pub(super) fn is_stepwise(dialect: Dialect, mode: Mode, statements: &[Statement]) -> bool {
+pub(crate) fn is_stepwise(dialect: Dialect, mode: Mode, statements: &[Statement]) -> bool {
     mode == Mode::Statements
         || statements.iter().any(|statement| statement.conduct(dialect) != Conduct::Within)
 }
 
 /// What a statement does to the transaction of its script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Control {
+pub(crate) enum Control {
     Begins,
     Commits,
     TakesBack,
@@ -20,7 +20,7 @@ pub(super) enum Control {
 
 impl Control {
     /// Of a statement whose conduct is [`Conduct::Control`].
-    pub(super) fn of(dialect: Dialect, statement: &Statement) -> Self {
+    pub(crate) fn of(dialect: Dialect, statement: &Statement) -> Self {
         let words = lex(dialect, &statement.text).unwrap_or_default();
         let has = |word: &str| words.iter().any(|found| found.is(word));
         match words.first() {
