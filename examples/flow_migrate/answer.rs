@@ -96,14 +96,16 @@ impl Answer {
             "pending": self.status.iter().filter(pending).map(|one| &one.version).collect::<Vec<_>>(),
             "schema_hash": self.schema,
         });
+        let Some(object) = json.as_object_mut() else { return json };
         if self.command == "status" {
-            json["migrations"] = self.status.iter().map(migration).collect();
+            object.insert("migrations".to_owned(), self.status.iter().map(migration).collect());
         }
         if let Some(holder) = self.fact("holder") {
-            json["holder"] = holder.into();
+            object.insert("holder".to_owned(), holder.into());
         }
         if !self.is_done() && self.end != End::Failed {
-            json["reason"] = self.reason.clone().or_else(|| self.error.as_ref().map(describe)).into();
+            let reason = self.reason.clone().or_else(|| self.error.as_ref().map(describe));
+            object.insert("reason".to_owned(), reason.into());
         }
         json
     }

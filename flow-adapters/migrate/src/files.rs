@@ -59,11 +59,6 @@ pub(crate) fn digest(path: &Path) -> Result<Digest, StepError> {
     }
 }
 
-/// Copies a file's bytes.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), StepError> {
-    fs::copy(from, to).map(drop).map_err(|error| about(from, error))
-}
-
 /// Gives a finished file its name, and returns when a power failure takes neither back.
 pub(crate) fn keep(finished: &Path, name: PathBuf) -> Result<PathBuf, StepError> {
     let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());

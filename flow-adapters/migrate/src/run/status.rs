@@ -69,7 +69,7 @@ pub(crate) fn status(scripts: &[Script], applied: &[Applied]) -> Vec<MigrationSt
         let empty = row.down.as_ref().map(|down| down.text.trim().is_empty());
         (&row.version, &row.name, Standing::Missing, way(empty))
     }));
-    all.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+    all.sort_by_key(|(version, ..)| *version);
     let status = |(version, name, standing, way_back): (&flow_sql::Version, &String, _, _)| MigrationStatus {
         version: version.to_string(),
         name: name.clone(),

@@ -42,7 +42,7 @@ fn prepare(stage: &Stage) {
                 "INSERT INTO t{at} VALUES (1); DELETE FROM t0 WHERE x = {at}; INSERT INTO t{at} VALUES (2)"
             ),
         };
-        stage.script(&format!("{at}_m"), if at % 2 == 0 { &outside } else { &within }, None);
+        stage.script(&format!("{at}_m"), if at.is_multiple_of(2) { &outside } else { &within }, None);
     }
     if stage.engine == Engine::Mariadb {
         let rows: Vec<_> = (1..=MIGRATIONS).map(|at| format!("({at})")).collect();
@@ -58,11 +58,11 @@ fn prepare(stage: &Stage) {
 async fn hold(stage: &Stage, at: usize) -> Child {
     let mut holder = stage.client();
     let lock = match stage.engine {
-        Engine::Postgres if at % 2 == 0 => {
+        Engine::Postgres if at.is_multiple_of(2) => {
             "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t1;".to_owned()
         }
         Engine::Postgres => format!("BEGIN; SELECT * FROM t{at};"),
-        _ if at % 2 == 0 => format!("BEGIN; SELECT * FROM t{at};"),
+        _ if at.is_multiple_of(2) => format!("BEGIN; SELECT * FROM t{at};"),
         _ => {
             format!("BEGIN; UPDATE t0 SET x = x WHERE x = {at}; SELECT * FROM t0 WHERE x = {at} FOR UPDATE;")
         }
