@@ -1,6 +1,6 @@
 //! Database migrations, proved before they run: SQLite.
 //!
-//! [`SqliteMigrations`] implements [`Migrator`](flow_core::port::Migrator) for one database file and one directory of
+//! [`SqlMigrations`] implements [`Migrator`](flow_core::port::Migrator) for one database file and one directory of
 //! scripts, `NNNN_name.up.sql` with `NNNN_name.down.sql` where there is a way back.
 //!
 //! **What it needs**: read and write access to the database file and its directory, and a directory for backups with
@@ -14,7 +14,7 @@
 //! ```
 //! use flow_core::name;
 //! use flow_core::port::Migrator;
-//! use flow_migrate::{MissingDatabase, SqliteConfig, SqliteMigrations};
+//! use flow_migrate::{MissingDatabase, SqlConfig, SqlMigrations, Target};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,9 +23,9 @@
 //! # std::fs::create_dir(root.join("migrations"))?;
 //! std::fs::write(root.join("migrations/0001_users.up.sql"), "CREATE TABLE users (name TEXT);")?;
 //! std::fs::write(root.join("migrations/0001_users.down.sql"), "DROP TABLE users;")?;
-//! let migrations = SqliteMigrations::new(SqliteConfig {
+//! let migrations = SqlMigrations::new(SqlConfig {
 //!     missing: MissingDatabase::Create,
-//!     ..SqliteConfig::new(root.join("app.db"), root.join("migrations"), root.join("backups"), name!("app-db"))
+//!     ..SqlConfig::new(Target::sqlite(root.join("app.db")), root.join("migrations"), root.join("backups"), name!("app-db"))
 //! })?;
 //!
 //! // Nothing is changed yet: up, down and up again ran on a copy.
@@ -40,29 +40,28 @@
 //!
 //! migrations.revert_to(&permit, &before.applied).await?;
 //! assert_eq!(migrations.state().await?, before);
-//! migrations.drill(&proof).await?;
+//! migrations.drill(&proof, &[]).await?;
 //! # Ok(())
 //! # }
 //! ```
 
 mod adapter;
-mod apply;
 mod backup;
-mod client;
 mod config;
 mod effect;
+mod engine;
+mod files;
 mod ledger;
-mod lex;
 mod proof;
 mod rehearsal;
-mod revert;
 mod rows;
 mod rules;
+mod run;
 mod schema;
+mod scratch;
 mod scripts;
-mod split;
-mod transaction;
-mod version;
 
-pub use adapter::SqliteMigrations;
-pub use config::{ConsistencyQuery, MissingDatabase, SqliteConfig};
+pub use adapter::SqlMigrations;
+pub use backup::{Backup, BackupSettings, Pruned, Retention};
+pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};
+pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Retreat, Standing, Way};

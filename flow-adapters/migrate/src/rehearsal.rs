@@ -4,28 +4,31 @@ use std::collections::BTreeMap;
 
 use flow_core::port::StatementImpact;
 use flow_core::{CancelToken, ErrorKind, StepError};
+use flow_sql::Statement;
 
-use crate::client::{Database, Durability, Session, catalogue};
+use crate::config::Waits;
 use crate::effect::{Effect, Loss, Measured};
+use crate::engine::Engine as _;
+use crate::engine::sqlite::{Database, Durability, Sqlite, SqliteSession, catalogue, schema};
+use crate::run::{Direction, Running};
 use crate::schema::Schema;
 use crate::scripts::Script;
-use crate::split::Statement;
-use crate::transaction::{Direction, Running};
 
 /// Rehearses `pending` in order. What does not lead back is collected, so that all of it is named at once.
 pub(crate) async fn rehearse(
     copy: &Database,
     pending: &[&Script],
 ) -> Result<Vec<StatementImpact>, StepError> {
+    let engine = Sqlite::new(copy.clone(), Waits::default());
     let mut impacts = Vec::new();
     let mut astray: Vec<(String, String)> = Vec::new();
     for script in pending {
         // A connection for each, as nothing of a session may reach the next migration.
         let mut session = copy.write(Durability::Throwaway, &CancelToken::new()).await?;
         let before = State::read(&mut session).await?;
-        let forth = forth(&mut session, script, before.rows.clone()).await;
+        let forth = forth(&engine, &mut session, script, before.rows.clone()).await;
         let mut found = forth.map_err(|error| with_facts(error, &astray))?;
-        match back(&mut session, script, &before).await {
+        match back(&engine, &mut session, script, &before).await {
             Ok(lost) => annotate(&mut found, &lost),
             Err(error) if error.kind() == ErrorKind::Failed => {
                 astray.push((format!("way back of {}", script.version), describe(&error)));
@@ -49,31 +52,32 @@ struct State {
 }
 
 impl State {
-    async fn read(session: &mut Session) -> Result<Self, StepError> {
-        Ok(Self { schema: catalogue::schema(session).await?, rows: catalogue::counts(session).await? })
+    async fn read(session: &mut SqliteSession) -> Result<Self, StepError> {
+        Ok(Self { schema: schema::read(session).await?, rows: catalogue::counts(session).await? })
     }
 }
 
 /// Applies the migration as it will be applied, measuring each statement.
 async fn forth(
-    session: &mut Session,
+    engine: &Sqlite,
+    session: &mut SqliteSession,
     script: &Script,
     mut rows: BTreeMap<String, u64>,
 ) -> Result<Vec<StatementImpact>, StepError> {
     let running = running_up(script);
     let mut impacts = Vec::new();
     session.begin().await?;
-    let references = running.references(session).await?;
+    let references = engine.references(session, running.statements).await?;
     for (number, statement) in (1..).zip(running.statements) {
         impacts.push(measure(session, running, number, statement, &mut rows).await?);
     }
-    running.check_references(session, references).await?;
+    running.check_references(engine, session, references).await?;
     session.commit().await?;
     Ok(impacts)
 }
 
 async fn measure(
-    session: &mut Session,
+    session: &mut SqliteSession,
     running: Running<'_>,
     number: u32,
     statement: &Statement,
@@ -100,30 +104,36 @@ async fn measure(
 
 /// Takes the applied migration back and applies it again, and leaves it applied. Gives the rows that the way back
 /// does not bring back.
-async fn back(session: &mut Session, script: &Script, before: &State) -> Result<Vec<Loss>, StepError> {
+async fn back(
+    engine: &Sqlite,
+    session: &mut SqliteSession,
+    script: &Script,
+    before: &State,
+) -> Result<Vec<Loss>, StepError> {
     if script.down.is_none() {
         return Ok(Vec::new());
     }
     session.begin().await?;
-    let lost = back_and_forth(session, script, before).await;
+    let lost = back_and_forth(engine, session, script, before).await;
     session.roll_back().await;
     lost
 }
 
 async fn back_and_forth(
-    session: &mut Session,
+    engine: &Sqlite,
+    session: &mut SqliteSession,
     script: &Script,
     before: &State,
 ) -> Result<Vec<Loss>, StepError> {
     let Some(down) = &script.down else { return Ok(Vec::new()) };
-    let applied = catalogue::schema(session).await?;
+    let applied = schema::read(session).await?;
     Running { version: &script.version, direction: Direction::Down, statements: &down.statements }
-        .run(session)
+        .run(engine, session)
         .await?;
     let reverted = State::read(session).await?;
     same("the down script does not restore the schema", &before.schema, &reverted.schema)?;
-    running_up(script).run(session).await?;
-    let again = catalogue::schema(session).await?;
+    running_up(script).run(engine, session).await?;
+    let again = schema::read(session).await?;
     same("applied again after its down script it gives another schema", &applied, &again)?;
     Ok(losses(&before.rows, &reverted.rows))
 }

@@ -1,7 +1,7 @@
 //! What a script may not do, because it would escape the transaction that its row commits in.
 
-use crate::ledger::TABLE;
-use crate::lex::{Token, lex};
+use crate::ledger::TABLES;
+use flow_sql::{Dialect, Token, lex};
 
 /// Pragmas that read, or that end with the connection or the transaction. Any other changes the database or the
 /// session behind the transaction's back.
@@ -33,7 +33,7 @@ const CONTROL: [&str; 9] =
 
 /// Why `statement` is refused in a script, if it is.
 pub(crate) fn refusal(statement: &str) -> Option<String> {
-    let tokens = lex(statement).ok()?;
+    let tokens = lex(Dialect::Sqlite, statement).ok()?;
     let first = tokens.first()?;
     if let Some(word) = CONTROL.iter().find(|word| first.is(word)) {
         return Some(format!("`{word}` cannot stand in a migration: it runs in one transaction of its own"));
@@ -41,8 +41,9 @@ pub(crate) fn refusal(statement: &str) -> Option<String> {
     if first.is("PRAGMA") {
         return pragma(&tokens);
     }
-    let ours = |token: &Token<'_>| token.identifier().is_some_and(|name| name.eq_ignore_ascii_case(TABLE));
-    tokens.iter().any(ours).then(|| format!("`{TABLE}` belongs to the migrator"))
+    let [ours, _] = TABLES;
+    let named = |token: &Token<'_>| token.identifier().is_some_and(|name| name.eq_ignore_ascii_case(ours));
+    tokens.iter().any(named).then(|| format!("`{ours}` belongs to the migrator"))
 }
 
 fn pragma(tokens: &[Token<'_>]) -> Option<String> {
@@ -55,14 +56,6 @@ fn pragma(tokens: &[Token<'_>]) -> Option<String> {
     let name = name.identifier()?.to_ascii_lowercase();
     (!PRAGMAS.contains(&name.as_str()))
         .then(|| format!("`PRAGMA {name}` cannot stand in a migration: it does not end with its transaction"))
-}
-
-/// Whether `statement` leaves a setting behind on its connection.
-pub(crate) fn changes_session(statement: &str) -> bool {
-    lex(statement).is_ok_and(|tokens| {
-        tokens.first().is_some_and(|first| first.is("PRAGMA"))
-            || tokens.iter().take(2).any(|token| token.is("TEMP") || token.is("TEMPORARY"))
-    })
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use flow_core::{Digest, Problems};
+use flow_sql::{Dialect, Statement, Version, split};
 
 use crate::rules;
-use crate::split::{Statement, split};
-use crate::version::Version;
 
 /// One entry of the directory.
 #[derive(Debug)]
@@ -37,6 +36,16 @@ pub(crate) struct Script {
     pub(crate) name: String,
     pub(crate) up: Body,
     pub(crate) down: Option<Body>,
+    pub(crate) mode: Mode,
+}
+
+/// How a script is to be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// In one transaction, where its statements allow it.
+    Transaction,
+    /// Each statement by itself.
+    Statements,
 }
 
 /// One file's content.
@@ -50,7 +59,7 @@ pub(crate) struct Body {
 
 impl Body {
     /// Reads `bytes`, or says all that is wrong with them.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Vec<String>> {
+    pub(crate) fn read(dialect: Dialect, bytes: &[u8]) -> Result<Self, Vec<String>> {
         if bytes.starts_with(b"\xef\xbb\xbf") {
             return Err(vec!["begins with a byte order mark".to_owned()]);
         }
@@ -61,14 +70,15 @@ impl Body {
         if text.contains('\0') {
             return Err(vec!["holds a NUL character".to_owned()]);
         }
-        let statements = split(&text).map_err(|unfinished| vec![unfinished.to_string()])?;
+        let statements = split(dialect, &text).map_err(|unfinished| vec![unfinished.to_string()])?;
         if statements.is_empty() {
             return Err(vec!["holds no statement".to_owned()]);
         }
         let refused: Vec<_> = (1..)
             .zip(&statements)
             .filter_map(|(number, statement): (u32, _)| {
-                let refusal = rules::refusal(&statement.text)?;
+                // The other engines run by themselves what a transaction cannot hold.
+                let refusal = (dialect == Dialect::Sqlite).then(|| rules::refusal(&statement.text))??;
                 Some(format!("statement {number}, line {}: {refusal}", statement.line))
             })
             .collect();
@@ -98,19 +108,22 @@ struct Parsed {
 ///
 /// # Errors
 /// Every problem of every file; the field is the file's name.
-pub(crate) fn read(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<Script>, Problems> {
+pub(crate) fn read(
+    dialect: Dialect,
+    entries: impl IntoIterator<Item = Entry>,
+) -> Result<Vec<Script>, Problems> {
     let mut problems = Problems::default();
     let mut entries: Vec<_> = entries.into_iter().collect();
     entries.sort_by(|left, right| left.name.cmp(&right.name));
     let mut versions: BTreeMap<Version, Vec<Parsed>> = BTreeMap::new();
-    for parsed in entries.into_iter().filter_map(|entry| parse(entry, &mut problems)) {
+    for parsed in entries.into_iter().filter_map(|entry| parse(dialect, entry, &mut problems)) {
         versions.entry(parsed.version.clone()).or_default().push(parsed);
     }
     let scripts = versions.into_values().filter_map(|files| pair(files, &mut problems)).collect();
     problems.into_result().map(|()| scripts)
 }
 
-fn parse(entry: Entry, problems: &mut Problems) -> Option<Parsed> {
+fn parse(dialect: Dialect, entry: Entry, problems: &mut Problems) -> Option<Parsed> {
     let Some(file) = entry.name.to_str().map(str::to_owned) else {
         problems.add(entry.name.to_string_lossy(), "the name is not UTF-8");
         return None;
@@ -134,7 +147,7 @@ fn parse(entry: Entry, problems: &mut Problems) -> Option<Parsed> {
         }
     };
     // A file whose content is wrong still takes part in the pairing, so that all its problems are found at once.
-    let body = Body::read(&bytes)
+    let body = Body::read(dialect, &bytes)
         .map_err(|found| found.into_iter().for_each(|problem| problems.add(file.clone(), problem)))
         .ok();
     Some(Parsed { file, version, name, direction, body })
@@ -180,7 +193,10 @@ fn pair(files: Vec<Parsed>, problems: &mut Problems) -> Option<Script> {
     if let Some(down) = down.as_ref().filter(|down| down.name != up.name) {
         problems.add(&down.file, format!("is named otherwise than its up script `{}`", up.file));
     }
-    Some(Script { version: up.version, name: up.name, up: up.body?, down: down.and_then(|down| down.body) })
+    let (version, name, body) = (up.version, up.name, up.body?);
+    // sqlx's mark, as the first line.
+    let mode = if body.text.starts_with("-- no-transaction") { Mode::Statements } else { Mode::Transaction };
+    Some(Script { version, name, up: body, down: down.and_then(|down| down.body), mode })
 }
 
 #[cfg(test)]
@@ -188,19 +204,22 @@ mod tests {
     use super::*;
 
     fn problems(entries: Vec<Entry>) -> Vec<String> {
-        read(entries).unwrap_err().as_slice().iter().map(ToString::to_string).collect()
+        read(Dialect::Sqlite, entries).unwrap_err().as_slice().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn versions_order_the_scripts_as_numbers_and_names_may_hold_spaces() {
-        let read = read([
-            Entry::file("10_last.up.sql", b"SELECT 1"),
-            Entry::file("9_add the users.up.sql", b"SELECT 1"),
-            Entry::file("9_add the users.down.sql", b"SELECT 1"),
-            Entry::file("20191100000001000000_far.up.sql", b"SELECT 1"),
-            Entry::file("README.md", b"\xff"),
-            Entry::file(".keep", b""),
-        ])
+        let read = read(
+            Dialect::Sqlite,
+            [
+                Entry::file("10_last.up.sql", b"SELECT 1"),
+                Entry::file("9_add the users.up.sql", b"SELECT 1"),
+                Entry::file("9_add the users.down.sql", b"SELECT 1"),
+                Entry::file("20191100000001000000_far.up.sql", b"SELECT 1"),
+                Entry::file("README.md", b"\xff"),
+                Entry::file(".keep", b""),
+            ],
+        )
         .unwrap();
         let found: Vec<_> = read
             .iter()

@@ -10,11 +10,20 @@ mod backup;
 #[path = "conformance/crash.rs"]
 mod crash;
 #[cfg(test)]
+#[path = "conformance/engines.rs"]
+mod engines;
+#[cfg(test)]
+#[path = "conformance/faults.rs"]
+mod faults;
+#[cfg(test)]
 #[path = "conformance/impact.rs"]
 mod impact;
 #[cfg(test)]
 #[path = "conformance/revert.rs"]
 mod revert;
+#[cfg(test)]
+#[path = "conformance/stage.rs"]
+mod stage;
 #[cfg(test)]
 #[path = "conformance/state.rs"]
 mod state;

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use super::unprivileged;
+use super::{ready, unprivileged};
 use crate::table::Process;
 use crate::{Directory, Outside, Port, Running, Shared, program};
 
@@ -33,7 +33,8 @@ impl Mariadb {
         let own = unprivileged::folder(directory.path().join("mariadb"))?;
         unprivileged::copy(&template.data(), &own.join("data"))?;
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let running = launch(directory, &port, &settings)?;
+        let log = directory.path().join("mariadb.log");
+        let running = Running::start(&mut server(directory, &port, &settings)?, &log)?;
         let server = Self { running, port, settings, directory: directory.clone(), _template: template };
         server.answers().await?;
         server.sql("", &format!("CREATE USER app IDENTIFIED BY '{PASSWORD}'"))?;
@@ -104,7 +105,7 @@ impl Mariadb {
     /// As [`start`](Self::start).
     pub async fn start_again(&mut self) -> Outside<()> {
         self.kill();
-        self.running = launch(&self.directory, &self.port, &self.settings)?;
+        self.running.replace(&mut server(&self.directory, &self.port, &self.settings)?)?;
         self.answers().await
     }
 
@@ -117,6 +118,8 @@ impl Mariadb {
     }
 
     async fn answers(&self) -> Outside<()> {
+        // Sparing with clients: each is a process.
+        ready::accepts(&self.running, &self.port.address()).await?;
         let answers = || async { Ok(self.sql("", "SELECT 1").is_ok().then_some(())) };
         self.running.until("it answers a query", answers).await
     }
@@ -129,7 +132,7 @@ impl Drop for Mariadb {
     }
 }
 
-fn launch(directory: &Directory, port: &Port, settings: &[String]) -> Outside<Running> {
+fn server(directory: &Directory, port: &Port, settings: &[String]) -> Outside<Command> {
     let own = directory.path().join("mariadb");
     let mut command = unprivileged::server(&program::find("mariadbd")?);
     command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", LOG_SIZE]);
@@ -143,7 +146,7 @@ fn launch(directory: &Directory, port: &Port, settings: &[String]) -> Outside<Ru
         command.arg(format!("--{option}={}", own.join(file).display()));
     }
     command.arg(format!("--tmpdir={}", own.display())).args(settings);
-    Running::start(&mut command, &directory.path().join("mariadb.log"))
+    Ok(command)
 }
 
 /// Data as `mariadb-install-db` leaves them, copied rather than made anew as long as a server runs.

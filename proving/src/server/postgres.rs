@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::unprivileged;
+use super::{ready, unprivileged};
 use crate::table::{self, Process};
 use crate::{Directory, Outside, Port, Running, Shared, program};
 
@@ -98,7 +98,8 @@ impl Postgres {
         );
         settings.iter().for_each(|(name, value)| conf.push_str(&format!("{name} = '{value}'\n")));
         fs::write(own.join("data/postgresql.auto.conf"), conf)?;
-        let running = launch(&template, directory)?;
+        let log = directory.path().join("postgres.log");
+        let running = Running::start(&mut server(&template, directory), &log)?;
         let server = Self { running, port, version, directory: directory.clone(), template };
         server.answers().await?;
         server.sql("postgres", &format!("CREATE ROLE app LOGIN CREATEDB PASSWORD '{PASSWORD}'"))?;
@@ -179,7 +180,7 @@ impl Postgres {
     /// As [`start`](Self::start).
     pub async fn start_again(&mut self) -> Outside<()> {
         self.kill();
-        self.running = launch(&self.template, &self.directory)?;
+        self.running.replace(&mut server(&self.template, &self.directory))?;
         self.answers().await
     }
 
@@ -192,6 +193,8 @@ impl Postgres {
     }
 
     async fn answers(&self) -> Outside<()> {
+        // Sparing with clients: each is a process.
+        ready::accepts(&self.running, &self.port.address()).await?;
         let answers = || async { Ok(self.sql("postgres", "SELECT 1").is_ok().then_some(())) };
         self.running.until("it answers a query", answers).await
     }
@@ -210,10 +213,10 @@ impl Drop for Postgres {
     }
 }
 
-fn launch(template: &Template, directory: &Directory) -> Outside<Running> {
+fn server(template: &Template, directory: &Directory) -> Command {
     let mut command = unprivileged::server(&template.programs.join("postgres"));
     command.arg("-D").arg(directory.path().join("postgres/data"));
-    Running::start(&mut command, &directory.path().join("postgres.log"))
+    command
 }
 
 /// A cluster as `initdb` leaves it, and the programs that made it.

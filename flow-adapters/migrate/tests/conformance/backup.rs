@@ -43,7 +43,7 @@ async fn a_backup_is_private_named_by_its_digest_and_holds_every_row() {
     let dump = "SELECT hex(note) || quote(balance) FROM accounts";
     assert_eq!(ask(path, dump).await, world.ask(dump).await);
     assert_eq!(ask(path, "SELECT w FROM words WHERE words MATCH 'hello'").await, ["hello world"]);
-    world.migrations().drill(&proof).await.unwrap();
+    world.migrations().drill(&proof, &[]).await.unwrap();
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn the_same_database_gives_the_same_backup_again() {
     world.run("INSERT INTO empty VALUES(1)").await;
     let other = world.migrations().back_up(&permit_under("later", Fence(2), 1)).await.unwrap();
     assert_ne!(other.backup.digest, first.backup.digest);
-    world.migrations().drill(&first).await.unwrap();
+    world.migrations().drill(&first, &[]).await.unwrap();
 }
 
 #[tokio::test]
@@ -77,10 +77,10 @@ async fn one_flipped_value_in_a_kept_backup_is_found_with_its_table() {
         let mut copy = connect(&proof.backup.path).await;
         copy.execute(sqlx::raw_sql(AssertSqlSafe(flip))).await.unwrap();
         copy.close().await.unwrap();
-        let error = world.migrations().drill(&proof).await.unwrap_err();
+        let error = world.migrations().drill(&proof, &[]).await.unwrap_err();
         assert_eq!((error.kind(), fact(&error, "tables")), (ErrorKind::Failed, table), "{flip}");
         std::fs::remove_file(&proof.backup.path).unwrap();
-        assert_eq!(world.migrations().drill(&proof).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(world.migrations().drill(&proof, &[]).await.unwrap_err().kind(), ErrorKind::NotFound);
     }
 }
 
@@ -130,7 +130,7 @@ async fn copies_that_a_dead_process_left_behind_are_swept_away_and_backups_are_n
     for left in [".flow-scratch-1-0", ".flow-scratch-1-0-journal"] {
         std::fs::write(world.backups().join(left), b"production data").unwrap();
     }
-    world.migrations().drill(&proof).await.unwrap();
+    world.migrations().drill(&proof, &[]).await.unwrap();
     assert_eq!(world.backup_files(), [format!("{}.sqlite", proof.backup.digest.hex())]);
 }
 
