@@ -41,7 +41,9 @@ pub(super) fn parse(layout: Layout, dialect: Dialect, path: &str) -> Result<Opti
     match (layout, extension.as_deref(), folder) {
         (Layout::Popx, Some("fizz"), None) => Err("is no SQL".to_owned()),
         (_, extension, _) if extension != Some("sql") => Ok(None),
-        (Layout::Diesel, _, folder) => diesel(folder, file).map(Some),
+        // diesel looks into folders alone; crates.io keeps queries of other use beside them.
+        (Layout::Diesel, _, None) => Ok(None),
+        (Layout::Diesel, _, Some(folder)) => diesel(folder, file).map(Some),
         (_, _, Some(_)) => Err("stands in a folder, and migrations are not looked for in it".to_owned()),
         (Layout::Popx, ..) => popx(dialect, file),
         (Layout::Sqlx, ..) if !file.ends_with(".up.sql") && !file.ends_with(".down.sql") => {
@@ -81,14 +83,15 @@ fn named(version: Version, name: &str, direction: Direction) -> Result<Named, St
     Ok(Named { version, name: name.to_owned(), direction, reach: Reach::Every, mode: Mode::Transaction })
 }
 
-fn diesel(folder: Option<&str>, file: &str) -> Result<Named, String> {
+fn diesel(folder: &str, file: &str) -> Result<Named, String> {
     let direction = match file {
         "up.sql" => Direction::Up,
         "down.sql" => Direction::Down,
         _ => return Err("is neither `up.sql` nor `down.sql`".to_owned()),
     };
-    let folder =
-        folder.filter(|folder| !folder.contains('/')).ok_or("stands in no folder of one migration")?;
+    if folder.contains('/') {
+        return Err("stands in a folder inside a folder".to_owned());
+    }
     let (version, name) = folder.split_once('_').ok_or("the folder's name has no `_` after the version")?;
     let version = Version::new(version)
         .filter(|version| !version.as_str().contains('.'))

@@ -45,11 +45,13 @@ pub fn read(
     let mut entries: Vec<_> = entries.into_iter().filter(|entry| Entry::is_wanted(&entry.path)).collect();
     entries.sort_by(|left, right| left.path.cmp(&right.path));
     let mut reading = Reading { layout, dialect, refuse, problems: Problems::default() };
-    let folder = format!("has more than {MAX_FILES} files");
-    reading.problems.check(entries.len() <= MAX_FILES, "folder", &folder);
+    if entries.len() > MAX_FILES {
+        reading.problems.add("folder", format!("has more than {MAX_FILES} files"));
+        return Err(reading.problems);
+    }
     let settings = reading.settings(&entries);
     let mut versions: BTreeMap<Version, Vec<Parsed>> = BTreeMap::new();
-    for parsed in entries.iter().take(MAX_FILES).filter_map(|entry| reading.parse(entry, &settings)) {
+    for parsed in entries.iter().filter_map(|entry| reading.parse(entry, &settings)) {
         versions.entry(parsed.named.version.clone()).or_default().push(parsed);
     }
     let scripts = versions.into_values().filter_map(|files| reading.pair(files)).collect();
@@ -73,7 +75,7 @@ impl<F: Fn(&Statement) -> Option<String>> Reading<F> {
     /// What the files beside scripts say, by what they stand beside: a folder of diesel's, or a script of Flyway's.
     fn settings(&mut self, entries: &[Entry]) -> BTreeMap<String, Settings> {
         let mut settings = BTreeMap::new();
-        for entry in entries.iter().take(MAX_FILES) {
+        for entry in entries {
             let Some(path) = entry.path.to_str() else { continue };
             let (beside, read) = match self.layout {
                 Layout::Diesel => (path.strip_suffix("/metadata.toml"), Settings::metadata(&entry.bytes)),
@@ -86,7 +88,7 @@ impl<F: Fn(&Statement) -> Option<String>> Reading<F> {
             match (beside, read) {
                 (Some(beside), Ok(read)) => drop(settings.insert(beside.to_owned(), read)),
                 (Some(_), Err(found)) => {
-                    found.into_iter().for_each(|problem| self.problems.add(path, problem))
+                    found.into_iter().for_each(|problem| self.problems.add(path, problem));
                 }
                 (None, _) => {}
             }
@@ -186,3 +188,6 @@ fn placeholder(text: &str) -> Option<&str> {
         if named { found.get(..=end) } else { None }
     })
 }
+
+#[cfg(test)]
+mod tests;
