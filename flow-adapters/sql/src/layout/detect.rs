@@ -1,18 +1,37 @@
-//! Which layout a folder has.
+//! The layouts, and which of them a folder has.
 
 use std::path::Path;
 
 use flow_core::Problems;
+use serde::{Deserialize, Serialize};
 
-use super::Layout;
 use super::name::{flyway_parts, popx_dialect};
 
-/// What one file's name shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    /// `1_name.up.sql`: sqlx, golang-migrate and popx.
-    Directed,
-    Only(Layout),
+/// How a folder of migrations is laid out.
+///
+/// | layout | files | outside a transaction |
+/// |---|---|---|
+/// | sqlx | `1_name.sql`, or `1_name.up.sql` and `1_name.down.sql` | the first line is `-- no-transaction` |
+/// | diesel | `1_name/up.sql`, `1_name/down.sql` | `1_name/metadata.toml` says `run_in_transaction = false` |
+/// | golang-migrate | `1_name.up.sql`, `1_name.down.sql` | no mark: its statements decide |
+/// | popx | `1_name.up.sql`, `1_name.mysql.up.sql`, `..down.sql`; the file of the dialect goes before the general one | `1_name.autocommit.up.sql` |
+/// | Flyway, refinery | `V1.2__name.sql`, `U1.2__name.sql` in any folder below | `V1.2__name.sql.conf` says `executeInTransaction=false` |
+///
+/// What repeats (`R__name.sql`) or stands for others (`B1__name.sql`) has no place in a history of steps that each have a way
+/// back, and is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// sqlx, and this project's own.
+    Sqlx,
+    /// diesel.
+    Diesel,
+    /// golang-migrate.
+    GolangMigrate,
+    /// popx, the migrations of Ory.
+    Popx,
+    /// Flyway and refinery.
+    Flyway,
 }
 
 impl Layout {
@@ -67,6 +86,14 @@ impl Layout {
     const fn is_directed(self) -> bool {
         matches!(self, Self::Sqlx | Self::GolangMigrate | Self::Popx)
     }
+}
+
+/// What one file's name shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// `1_name.up.sql`: sqlx, golang-migrate and popx.
+    Directed,
+    Only(Layout),
 }
 
 fn shown(path: &str) -> Option<Shown> {

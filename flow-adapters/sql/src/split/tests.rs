@@ -45,6 +45,7 @@ fn a_semicolon_inside_quotes_or_comments_ends_nothing() {
             "SELECT 5--3",
             "SELECT /*+ MAX_EXECUTION_TIME(1); */ 1",
             "/*!40101 SET NAMES utf8; */",
+            "/*!50000 SELECT \\x\n, 1 */",
             "INSERT INTO t VALUES (\\N)",
         ],
     );
@@ -137,6 +138,7 @@ fn programs_of_mysql_end_behind_their_bodies_without_a_delimiter() {
             "ALTER EVENT e DO IF 1 THEN DELETE FROM t; END IF",
             "BEGIN NOT ATOMIC DECLARE a INT; FOR i IN 1..3 DO SELECT i; END FOR; END",
             "IF EXISTS (SELECT 1) THEN DROP TABLE t; END IF",
+            "/*!50003 CREATE*/ /*!50003 TRIGGER g BEFORE INSERT ON t FOR EACH ROW */ BEGIN SET @a = 1; END",
             "CREATE TABLE event(trigger_id INT, begin INT, end INT)",
             "CREATE DEFINER=a@b SQL SECURITY INVOKER VIEW v AS SELECT begin, end FROM event",
             "BEGIN",

@@ -70,7 +70,7 @@ fn diesel_takes_folders_with_spaces_and_hyphens_and_their_metadata() {
             file("2019-02-26-002946_add an index/up.sql", "SELECT 1"),
             file("2019-02-26-002946_add an index/down.sql", "-- there is no way back\n"),
             file("2019-02-26-002946_add an index/metadata.toml", "# x\nrun_in_transaction = false # y\n"),
-            file("00000000000000_diesel_initial_setup/up.sql", "SELECT 2"),
+            file("00000000000000_diesel_initial_setup/up.sql", "-- no-transaction"),
             file("00000000000000_diesel_initial_setup/down.sql", ""),
             file("20190226002947_last/up.sql", "SELECT 3"),
             file("query_of_another_use.sql", b"\xff"),
@@ -80,7 +80,7 @@ fn diesel_takes_folders_with_spaces_and_hyphens_and_their_metadata() {
     assert_eq!(
         shape(&scripts),
         [
-            ("00000000000000", "diesel_initial_setup", Transaction, Some(Transaction), "SELECT 2"),
+            ("00000000000000", "diesel_initial_setup", Transaction, Some(Transaction), "-- no-transaction"),
             ("2019-02-26-002946", "add an index", Statements, Some(Statements), "SELECT 1"),
             ("20190226002947", "last", Transaction, None, "SELECT 3"),
         ]
