@@ -23,8 +23,12 @@ pub(crate) async fn carry_out(options: &Options) -> Answer {
     let waits = Waits { migrators: options.lock_timeout, ..Waits::default() };
     let backups = std::env::temp_dir().join("flow-migrate");
     let config = SqlConfig::new(target, &options.directory, backups, name!("database"));
-    let migrations = match SqlMigrations::new(SqlConfig { waits, missing: MissingDatabase::Create, ..config })
-    {
+    let migrations = match SqlMigrations::new(SqlConfig {
+        layout: options.layout,
+        waits,
+        missing: MissingDatabase::Create,
+        ..config
+    }) {
         Ok(migrations) => migrations,
         Err(problems) => return Answer::bad_input(word, &problems.to_string()),
     };

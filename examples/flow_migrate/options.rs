@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use flow_migrate::{Goal, Retreat};
+use flow_migrate::{Goal, Layout, Retreat};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) command: Command,
     pub(crate) url: String,
     pub(crate) directory: PathBuf,
+    /// None to tell by the files.
+    pub(crate) layout: Option<Layout>,
     pub(crate) lock_timeout: Duration,
     pub(crate) production: bool,
 }
@@ -62,9 +64,15 @@ impl Options {
             written.to.is_none() || ["up", "down"].contains(&word.as_str()),
             "`--to` does not go with `{word}`"
         );
-        if let Some(format) = &written.format {
-            ensure!(["auto", "sqlx"].contains(&format.as_str()), "no such format: `{format}`");
-        }
+        let layout = match written.format.as_deref().unwrap_or("auto") {
+            "auto" => None,
+            "sqlx" => Some(Layout::Sqlx),
+            "diesel" => Some(Layout::Diesel),
+            "golang-migrate" => Some(Layout::GolangMigrate),
+            "popx" => Some(Layout::Popx),
+            "flyway" => Some(Layout::Flyway),
+            other => bail!("no such format: `{other}`"),
+        };
         let seconds = written.lock_timeout.as_deref().unwrap_or("60");
         let seconds: u64 = seconds
             .parse()
@@ -79,6 +87,7 @@ impl Options {
             command,
             url: written.url.context("`--database-url` is missing")?,
             directory: written.directory.context("`--dir` is missing")?.into(),
+            layout,
             lock_timeout: Duration::from_secs(seconds),
             production: environment == "production",
         })

@@ -6,6 +6,7 @@ use flow_core::port::{
     AppliedMigration, BackupProof, DataCheck, MigrationScript, MigrationState, Migrator, StatementImpact,
 };
 use flow_core::{CancelToken, Digest, ErrorKind, Name, Permit, Problems, StepError};
+use flow_sql::{Layout, Script};
 use zeroize::Zeroizing;
 
 use crate::backup::{self, Backup, Pruned, Vault};
@@ -17,7 +18,6 @@ use crate::ledger::{self, Applied, History, Progress};
 use crate::rehearsal;
 use crate::run::{self, Course, Goal, MigrationStatus, Retreat};
 use crate::schema::Schema;
-use crate::scripts::{self, Script};
 
 /// Migrates one database by the scripts of one directory.
 #[derive(Debug, Clone)]
@@ -143,7 +143,13 @@ impl SqlMigrations {
     async fn read_scripts(&self) -> Result<Vec<Script>, StepError> {
         let directory = self.config.scripts.clone();
         let entries = blocking(move || files::entries(&directory)).await?;
-        Ok(scripts::read(self.engine.dialect(), entries)?)
+        let layout = match self.config.layout {
+            Some(layout) => layout,
+            None => Layout::detect(entries.iter().map(|entry| entry.path.as_path()))?,
+        };
+        Ok(flow_sql::read(layout, self.engine.dialect(), entries, |statement| {
+            ledger::refusal(self.engine.dialect(), statement)
+        })?)
     }
 
     async fn read_database(&self) -> Result<(Vec<Applied>, Schema), StepError> {

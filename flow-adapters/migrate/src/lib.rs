@@ -55,13 +55,12 @@ mod ledger;
 mod proof;
 mod rehearsal;
 mod rows;
-mod rules;
 mod run;
 mod schema;
 mod scratch;
-mod scripts;
 
 pub use adapter::SqlMigrations;
 pub use backup::{Backup, BackupSettings, Pruned, Retention};
 pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};
+pub use flow_sql::Layout;
 pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Retreat, Standing, Way};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flow_core::port::StatementImpact;
 use flow_core::{CancelToken, ErrorKind, StepError};
-use flow_sql::Statement;
+use flow_sql::{Script, Statement};
 
 use crate::config::Waits;
 use crate::effect::{Effect, Loss, Measured};
@@ -12,7 +12,6 @@ use crate::engine::Engine as _;
 use crate::engine::sqlite::{Database, Durability, Sqlite, SqliteSession, catalogue, schema};
 use crate::run::{Direction, Running};
 use crate::schema::Schema;
-use crate::scripts::Script;
 
 /// Rehearses `pending` in order. What does not lead back is collected, so that all of it is named at once.
 pub(crate) async fn rehearse(

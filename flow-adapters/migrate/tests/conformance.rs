@@ -19,6 +19,9 @@ mod faults;
 #[path = "conformance/impact.rs"]
 mod impact;
 #[cfg(test)]
+#[path = "conformance/kill.rs"]
+mod kill;
+#[cfg(test)]
 #[path = "conformance/revert.rs"]
 mod revert;
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Which scripts run statement by statement, and what their statements do to transactions.
 
-use flow_sql::{Conduct, Dialect, Statement, lex};
-
-use crate::scripts::Mode;
+use flow_sql::{Conduct, Dialect, Mode, Statement, lex};
 
 /// Whether a script runs statement by statement: it asks for that, or one of its statements allows nothing else.
 pub(super) fn is_stepwise(dialect: Dialect, mode: Mode, statements: &[Statement]) -> bool {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use flow_core::{Digest, ErrorKind, Permit, Problems, StepError};
-use flow_sql::{Dialect, Version};
+use flow_sql::{Body, Dialect, Version};
 
 use super::conduct::is_stepwise;
 use super::course::{Course, Direction, Finished, Retreat};
@@ -12,7 +12,6 @@ use super::site::Site;
 use crate::config::Waits;
 use crate::engine::Engine;
 use crate::ledger::{Applied, Progress, Reached, list};
-use crate::scripts::{Body, Mode};
 
 /// Takes back what was applied, as far as `retreat` says.
 pub(crate) async fn down(engine: &dyn Engine, waits: &Waits, permit: &Permit, retreat: &Retreat) -> Course {
@@ -56,7 +55,7 @@ async fn run(site: &mut Site<'_>, retreat: &Retreat, finished: &mut Vec<Finished
         site.next().await?;
         let started = Instant::now();
         let transactional = row.progress == Progress::Whole
-            && !is_stepwise(site.engine.dialect(), mode(body), &body.statements);
+            && !is_stepwise(site.engine.dialect(), body.mode, &body.statements);
         let running = running(row, body);
         if transactional {
             whole(site, row, running).await?;
@@ -105,8 +104,8 @@ fn way_back(dialect: Dialect, row: &Applied) -> Result<Body, StepError> {
     if Digest::of(kept.text.as_bytes()) != kept.digest {
         return Err(about("the kept down script was changed"));
     }
-    Body::read(dialect, kept.text.as_bytes())
-        .map_err(|problems| about("the kept down script is refused").fact("problems", problems.join("; ")))
+    Body::read(dialect, "down", kept.text.as_bytes(), kept.mode)
+        .map_err(|problems| about("the kept down script is refused").because(problems))
 }
 
 /// Takes a migration back in one transaction, with its row.
@@ -181,11 +180,6 @@ fn says_missing(dialect: Dialect, error: &StepError) -> bool {
 
 fn running<'a>(row: &'a Applied, body: &'a Body) -> Running<'a> {
     Running { version: &row.version, direction: Direction::Down, statements: &body.statements }
-}
-
-/// sqlx's mark, as the first line.
-fn mode(body: &Body) -> Mode {
-    if body.text.starts_with("-- no-transaction") { Mode::Statements } else { Mode::Transaction }
 }
 
 fn count(body: &Body) -> u32 {

@@ -1,7 +1,7 @@
 //! Where each migration stands.
 
 use crate::ledger::{Applied, Divergence, Progress};
-use crate::scripts::Script;
+use flow_sql::Script;
 
 /// One migration, of the scripts or of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use flow_core::port::AppliedMigration;
 use flow_core::{ErrorKind, Permit, StepError};
-use flow_sql::{Dialect, Version};
+use flow_sql::{Dialect, Script, Version};
 
 use super::conduct::is_stepwise;
 use super::course::{Course, Direction, Finished, Goal};
@@ -13,7 +13,6 @@ use super::site::Site;
 use crate::config::Waits;
 use crate::engine::Engine;
 use crate::ledger::{self, Applied, Progress, Reached};
-use crate::scripts::Script;
 
 /// Applies what is pending up to `goal`.
 pub(crate) async fn up(
@@ -63,7 +62,8 @@ impl<'a> Up<'a> {
             pending.into_iter().filter(|script| last.as_ref().is_none_or(|last| script.version <= *last))
         {
             self.site.next().await?;
-            let transactional = !is_stepwise(self.site.engine.dialect(), script.mode, &script.up.statements);
+            let transactional =
+                !is_stepwise(self.site.engine.dialect(), script.up.mode, &script.up.statements);
             let reached = self
                 .site
                 .applied

@@ -63,6 +63,29 @@ impl Stage {
         Self::of(engine, server)
     }
 
+    /// A database of a server of its own, for tests that kill it or that look at all of it.
+    pub(crate) async fn alone(engine: Engine) -> Self {
+        let directory = Directory::new().unwrap();
+        let server = match engine {
+            Engine::Postgres => {
+                let started = Postgres::start(&directory, PostgresVersion::Fifteen, &[]).await;
+                Server::Postgres(Arc::new(started.unwrap()))
+            }
+            Engine::Mariadb => Server::Mariadb(Arc::new(Mariadb::start(&directory, &[]).await.unwrap())),
+            Engine::Sqlite => Server::File,
+        };
+        Self::of(engine, server)
+    }
+
+    /// Kills the server, which has no other stage, and starts it again on the same data.
+    pub(crate) async fn lose_power(&mut self) {
+        match &mut self.server {
+            Server::Postgres(server) => Arc::get_mut(server).unwrap().start_again().await.unwrap(),
+            Server::Mariadb(server) => Arc::get_mut(server).unwrap().start_again().await.unwrap(),
+            Server::File => {}
+        }
+    }
+
     fn of(engine: Engine, server: Server) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("stage_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
