@@ -23,6 +23,7 @@ mod conduct;
 mod dialect;
 mod layout;
 mod lex;
+mod lint;
 mod refuse;
 mod script;
 mod split;
@@ -32,6 +33,9 @@ pub use conduct::Conduct;
 pub use dialect::Dialect;
 pub use layout::{Entry, Layout, MAX_FILES, read};
 pub use lex::{Token, TokenKind, Unfinished, lex};
+pub use lint::{
+    Advice, Algorithm, Catalogue, Impact, LockMode, Prediction, Product, Rule, Server, UnknownServer, lint,
+};
 pub use script::{Body, MAX_FILE_BYTES, MAX_STATEMENTS, Mode, Script};
 pub use split::{Statement, split};
 pub use version::Version;
