@@ -17,7 +17,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     (Rule::IgnoredTest, "flow-adapters/local/tests/conformance/proxy.rs", CHILD),
     (Rule::IgnoredTest, "flow-adapters/local/tests/conformance/store/assets.rs", CHILD),
     (Rule::IgnoredTest, "flow-adapters/migrate/tests/conformance/crash.rs", CHILD),
-    (Rule::IgnoredTest, "flow-adapters/migrate/tests/conformance/stage.rs", CHILD),
     (Rule::IgnoredTest, "flow-adapters/pm2/tests/conformance/daemon.rs", CHILD),
 ];
 
