@@ -194,6 +194,16 @@ impl SqlMigrations {
         Ok(pending.into_iter().flat_map(|script| rehearsal::foretell(&mut catalogue, script)).collect())
     }
 
+    /// The hash of a plan: of the server, of the pending scripts with their ways back, and of what [`lint`](Self::lint) or
+    /// [`rehearse`](Self::rehearse) foretells of their statements. Approvals can bind to it.
+    ///
+    /// # Errors
+    /// As [`state`](Migrator::state).
+    pub async fn plan_hash(&self, plans: &[StatementPlan]) -> Result<Digest, StepError> {
+        let (product, version) = self.server().await?;
+        Ok(rehearsal::hash((product, &version), &self.state().await?.pending, plans))
+    }
+
     /// Runs the pending migrations up, down and up again on a restored copy of a server's database, and measures each statement
     /// there. The database itself is only read.
     ///

@@ -4,6 +4,9 @@
 #[path = "conformance/apply.rs"]
 mod apply;
 #[cfg(test)]
+#[path = "conformance/approved.rs"]
+mod approved;
+#[cfg(test)]
 #[path = "conformance/backup.rs"]
 mod backup;
 #[cfg(test)]

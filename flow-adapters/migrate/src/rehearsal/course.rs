@@ -96,8 +96,11 @@ impl Course<'_> {
     async fn forth(&mut self, catalogue: &mut Catalogue) -> Result<Vec<StatementPlan>, StepError> {
         let foretold = live::foretell(catalogue, self.script);
         let measured = self.run(Direction::Up, &self.script.up, true).await?;
-        let plans = foretold.into_iter().zip(measured);
-        Ok(plans.map(|(plan, measured)| StatementPlan { measured: Some(measured), ..plan }).collect())
+        let plan = |(plan, measured): (StatementPlan, Rehearsed)| {
+            let measured = Some(measured.with_foretold(&plan.foretold));
+            StatementPlan { measured, ..plan }
+        };
+        Ok(foretold.into_iter().zip(measured).map(plan).collect())
     }
 
     /// Takes the migration back and applies it again, and leaves it applied. Gives the rows that the way back loses.

@@ -83,11 +83,12 @@ impl Probe for PostgresProbe {
         let started = Instant::now();
         session.execute(statement).await?;
         let took = started.elapsed();
-        let mut locks = locks(&self.relations, session, &pid).await?;
-        locks.retain(|relation, mode| held.get(relation).is_none_or(|before| before < mode));
+        let now = locks(&self.relations, session, &pid).await?;
+        let locks = strongest(now.difference(&held).cloned());
         let scans = named(&self.relations, more(&read, numbers(session, SCANNED_INSIDE).await?));
         Ok(Rehearsed {
             locks,
+            held: now,
             rewrites: self.rewritten(session, &files).await?,
             scans,
             took,
@@ -102,11 +103,11 @@ impl Probe for PostgresProbe {
         let read = numbers(session, SCANNED).await?;
         let started = Instant::now();
         let (relations, watcher) = (&self.relations, self.watcher.as_mut());
-        let mut seen: BTreeMap<String, LockMode> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let watching = async {
             loop {
                 match locks(relations, watcher, &pid).await {
-                    Ok(now) => strengthen(&mut seen, now),
+                    Ok(now) => seen.extend(now),
                     Err(error) => return error,
                 }
                 SystemClock::new().sleep(PAUSE).await;
@@ -121,7 +122,7 @@ impl Probe for PostgresProbe {
         flush(session).await;
         let scans = named(&self.relations, more(&read, numbers(session, SCANNED).await?));
         Ok(Rehearsed {
-            locks: seen,
+            locks: strongest(seen),
             rewrites: self.rewritten(session, &files).await?,
             scans,
             took,
@@ -155,32 +156,34 @@ async fn relations(session: &mut dyn Session) -> Result<Relations, StepError> {
     Ok(rows.into_iter().filter_map(relation).collect())
 }
 
+/// The locks of the backend `pid` on relations that stood there before. Each mode is a lock of its own.
 async fn locks(
     relations: &Relations,
     session: &mut dyn Session,
     pid: &str,
-) -> Result<BTreeMap<String, LockMode>, StepError> {
+) -> Result<BTreeSet<(String, LockMode)>, StepError> {
     // The id is the server's own number.
     let held = format!(
         "SELECT relation, mode FROM pg_catalog.pg_locks WHERE locktype = 'relation' AND granted AND pid = {pid}
          AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
     );
-    let mut strongest = BTreeMap::new();
-    for row in session.query(&held, &[]).await? {
-        let Ok([Some(id), Some(mode)]) = <[Option<String>; 2]>::try_from(row) else { continue };
-        let mode = MODES.iter().find(|(name, _)| *name == mode).map(|(_, mode)| *mode);
-        if let Some(((name, _), mode)) = relations.get(&id).zip(mode) {
-            strengthen(&mut strongest, BTreeMap::from([(name.clone(), mode)]));
-        }
-    }
-    Ok(strongest)
+    let lock = |row: Vec<Option<String>>| {
+        let [id, mode] = <[Option<String>; 2]>::try_from(row).ok()?;
+        let mode = mode?;
+        let (_, mode) = MODES.iter().find(|(name, _)| *name == mode)?;
+        Some((relations.get(&id?)?.0.clone(), *mode))
+    };
+    Ok(session.query(&held, &[]).await?.into_iter().filter_map(lock).collect())
 }
 
-fn strengthen(held: &mut BTreeMap<String, LockMode>, more: BTreeMap<String, LockMode>) {
-    for (relation, mode) in more {
-        let strongest = held.entry(relation).or_insert(mode);
-        *strongest = (*strongest).max(mode);
+/// The strongest lock on each relation.
+fn strongest(locks: impl IntoIterator<Item = (String, LockMode)>) -> BTreeMap<String, LockMode> {
+    let mut strongest = BTreeMap::new();
+    for (relation, mode) in locks {
+        let held = strongest.entry(relation).or_insert(mode);
+        *held = (*held).max(mode);
     }
+    strongest
 }
 
 async fn numbers(session: &mut dyn Session, query: &str) -> Result<Numbers, StepError> {

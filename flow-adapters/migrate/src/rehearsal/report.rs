@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use flow_core::port::StatementImpact;
+use flow_core::Digest;
+use flow_core::port::{MigrationScript, StatementImpact};
 use flow_sql::{Algorithm, Impact, LockMode};
 
 /// What one statement of a pending migration does to a running service.
@@ -18,11 +19,21 @@ pub struct StatementPlan {
     pub measured: Option<Rehearsed>,
 }
 
+/// Tells this plan from every other one: by the server, the scripts with their ways back, and what the lint foretells of them. What
+/// was measured is left out, because times and numbers of rows differ from copy to copy.
+pub(crate) fn hash(server: (&str, &str), scripts: &[MigrationScript], plans: &[StatementPlan]) -> Digest {
+    let scripts = scripts.iter().map(|script| (&script.version, script.up, script.down)).collect::<Vec<_>>();
+    let plans = plans.iter().map(|plan| (&plan.version, plan.statement, &plan.foretold)).collect::<Vec<_>>();
+    // Every part says where it ends: text is quoted, and sets are ordered.
+    Digest::of(format!("flow-migrate plan 1 {server:?} {scripts:?} {plans:?}").as_bytes())
+}
+
 /// What one statement did on a restored copy with real rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rehearsed {
-    /// The locks that it took on relations that stood there before its script, and held until the end of its transaction.
+    /// The strongest lock that it took on each relation that stood there before its script, and held until the end of its
+    /// transaction.
     pub locks: BTreeMap<String, LockMode>,
     /// The relations that got a new file.
     pub rewrites: BTreeSet<String>,
@@ -34,6 +45,25 @@ pub struct Rehearsed {
     pub took: Duration,
     /// What the way back of its migration does not bring back: tables with their rows before and after.
     pub lost: Vec<(String, u64, u64)>,
+    /// All locks that its transaction held by then.
+    pub(super) held: BTreeSet<(String, LockMode)>,
+}
+
+impl Rehearsed {
+    /// Adds the locks that the lint foretells and that were held, but not for the first time: the server does not say who asked.
+    pub(super) fn with_foretold(mut self, foretold: &Impact) -> Self {
+        if let Impact::Predicted(one) = foretold {
+            let held = one
+                .locks
+                .iter()
+                .filter(|(relation, mode)| self.held.contains(&((*relation).clone(), **mode)));
+            for (relation, mode) in held {
+                let taken = self.locks.entry(relation.clone()).or_insert(*mode);
+                *taken = (*taken).max(*mode);
+            }
+        }
+        self
+    }
 }
 
 impl StatementPlan {
