@@ -2,13 +2,15 @@
 //!
 //! `{command, ok, engine, server_version, applied: [{version, name, direction, statements, transactional, ms}], failed: null |
 //! {version, name, statement, line, code, message}, pending: [version], schema_hash}`; with `migrations: [{version, name, state,
-//! down}]` for `status`, and with `reason` or `holder` where something is in the way.
+//! down}]` for `status`, with `plan_hash` and `statements: [{version, n, locks: [{relation, mode}], rewrites, scans, ms, rule}]` for
+//! `plan` and `lint`, and with `reason` or `holder` where something is in the way.
 
 use std::error::Error as _;
 use std::process::ExitCode;
 
 use flow_core::{ErrorKind, StepError};
-use flow_migrate::{Finished, MigrationStatus, Standing, Way};
+use flow_migrate::{Finished, MigrationStatus, Standing, StatementPlan, Way};
+use flow_sql::{Impact, LockMode, Prediction};
 use serde_json::{Value, json};
 
 /// How a call ended.
@@ -32,6 +34,8 @@ pub(crate) struct Answer {
     pub(crate) finished: Vec<Finished>,
     pub(crate) status: Vec<MigrationStatus>,
     pub(crate) schema: Option<String>,
+    /// The hash of a plan, and what each of its statements does.
+    pub(crate) plan: Option<(String, Vec<StatementPlan>)>,
     error: Option<StepError>,
     reason: Option<String>,
 }
@@ -45,6 +49,7 @@ impl Answer {
             finished: Vec::new(),
             status: Vec::new(),
             schema: None,
+            plan: None,
             error: None,
             reason: None,
         }
@@ -99,6 +104,10 @@ impl Answer {
         let Some(object) = json.as_object_mut() else { return json };
         if self.command == "status" {
             object.insert("migrations".to_owned(), self.status.iter().map(migration).collect());
+        }
+        if let Some((hash, plans)) = &self.plan {
+            object.insert("plan_hash".to_owned(), hash.as_str().into());
+            object.insert("statements".to_owned(), plans.iter().map(statement).collect());
         }
         if let Some(holder) = self.fact("holder") {
             object.insert("holder".to_owned(), holder.into());
@@ -166,6 +175,32 @@ fn finished(done: &Finished) -> Value {
         "statements": done.statements,
         "transactional": done.transactional,
         "ms": done.ms,
+    })
+}
+
+/// What was measured, else what is foretold; the rule and the advice are the lint's.
+fn statement(plan: &StatementPlan) -> Value {
+    let lock = |(relation, mode): (&String, &LockMode)| json!({ "relation": relation, "mode": mode });
+    let (foretold, unvalidated) = match &plan.foretold {
+        Impact::Predicted(one) => (one.clone(), None),
+        Impact::Unvalidated { reason } => (Prediction::default(), Some(reason)),
+    };
+    let rules: Vec<_> = foretold.rules.iter().map(|rule| rule.name.as_str()).collect();
+    let measured = plan.measured.as_ref();
+    let locks = measured.map_or(&foretold.locks, |measured| &measured.locks);
+    let scans: Vec<_> =
+        measured.map_or_else(|| foretold.scans.iter().collect(), |measured| measured.scans.keys().collect());
+    json!({
+        "version": plan.version,
+        "n": plan.statement,
+        "locks": locks.iter().map(lock).collect::<Vec<_>>(),
+        "rewrites": measured.map_or(&foretold.rewrites, |measured| &measured.rewrites),
+        "scans": scans,
+        "algorithm": measured.map_or(foretold.algorithm, |measured| measured.algorithm),
+        "ms": measured.map(|measured| u64::try_from(measured.took.as_millis()).unwrap_or(u64::MAX)),
+        "rule": (!rules.is_empty()).then(|| rules.join("; ")),
+        "advice": foretold.advice,
+        "unvalidated": unvalidated,
     })
 }
 

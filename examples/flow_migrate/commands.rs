@@ -1,8 +1,10 @@
 //! Carries one call out.
 
 use flow_core::port::Migrator as _;
-use flow_core::{Permit, StepError, name};
-use flow_migrate::{Course, MissingDatabase, Protection, SqlConfig, SqlMigrations, Target, Waits};
+use flow_core::{CancelToken, ErrorKind, Permit, StepError, name};
+use flow_migrate::{
+    Course, MissingDatabase, Protection, SqlConfig, SqlMigrations, StatementPlan, Target, Waits,
+};
 use flow_testkit::permit_under;
 
 use crate::answer::Answer;
@@ -44,18 +46,36 @@ async fn run(migrations: &SqlMigrations, command: &Command, answer: &mut Answer)
     match command {
         Command::Up(goal) => take(answer, migrations.up(&permit(), goal).await),
         Command::Down(retreat) => take(answer, migrations.down(&permit(), retreat).await),
-        Command::Plan | Command::Verify => {
-            // A conflict is what they are asked for.
+        Command::Verify => {
+            // A conflict is what it is asked for.
             if let Err(error) = migrations.state().await {
                 answer.stopped_by(error);
             }
         }
+        Command::Plan => match planned(migrations).await {
+            Ok(plans) => answer.plan = Some((migrations.plan_hash(&plans).await?.to_string(), plans)),
+            Err(error) => answer.stopped_by(error),
+        },
+        Command::Lint => match migrations.lint().await {
+            Ok(plans) => answer.plan = Some((migrations.plan_hash(&plans).await?.to_string(), plans)),
+            Err(error) => answer.stopped_by(error),
+        },
         Command::Status => {}
     }
     answer.server = Some(migrations.server().await?);
     answer.status = migrations.status().await?;
     answer.schema = Some(migrations.schema().await?.to_string());
     Ok(())
+}
+
+/// What was measured on a copy; where none can be had, what is foretold.
+async fn planned(migrations: &SqlMigrations) -> Result<Vec<StatementPlan>, StepError> {
+    let foretold = migrations.lint().await?;
+    match migrations.rehearse(&CancelToken::new()).await {
+        Ok(plans) => Ok(plans),
+        Err(error) if error.kind() == ErrorKind::Failed => Err(error),
+        Err(_) => Ok(foretold),
+    }
 }
 
 fn take(answer: &mut Answer, course: Course) {
