@@ -20,6 +20,11 @@ impl Confusion {
         self.missed.extend(real.difference(foretold).map(described));
     }
 
+    /// Every false alarm and everything missed.
+    pub(crate) fn wrong(&self) -> Vec<&str> {
+        self.false_alarm.iter().chain(&self.missed).map(String::as_str).collect()
+    }
+
     /// The share of what was that was foretold, in percent.
     pub(crate) fn recall(&self) -> f64 {
         share(self.hit, self.missed.len())

@@ -178,11 +178,10 @@ fn rewrites_and_exclusive_locks_of_the_matrix_are_foretold_for_15_and_18() {
         let measure = measure(&catalogue(version, ""), &operations);
         show_and_hold(server, &measure);
         assert_eq!(measure.unvalidated, Vec::<String>::new());
-        assert!(
-            measure.scans.recall() >= 100.0 && measure.scans.precision() >= 90.0,
-            "scans: {}",
-            measure.scans
-        );
+        // Better than asked for, and to stay so.
+        for confusion in [&measure.rewrites, &measure.exclusive, &measure.locks, &measure.scans] {
+            assert_eq!(confusion.wrong(), Vec::<&str>::new());
+        }
         let (rewrites, locks) = squawk(&operations);
         println!("squawk, table rewrites:   {rewrites}squawk, access exclusive: {locks}");
         assert!(locks.recall() < measure.exclusive.recall(), "squawk foretells the locks as well: {locks}");
@@ -197,6 +196,11 @@ fn variants_in_other_words_are_foretold_as_well() {
         assert!(operations.len() > 200, "{}", operations.len());
         let measure = measure(&catalogue(server, MORE), &operations);
         show_and_hold(name, &measure);
+        // A volatile function whose body is a constant, and a renamed table under its name of before.
+        assert_eq!(measure.rewrites.wrong(), ["alter table t add column x int default vf(): t"]);
+        let renamed = "alter table parent rename to elders; drop table child cascade: elders";
+        assert_eq!(measure.exclusive.wrong(), [renamed]);
+        assert_eq!(measure.locks.wrong(), [format!("{renamed} AccessExclusiveLock")]);
         assert_eq!(measure.unvalidated, ["drop type color cascade", "drop function trf() cascade"]);
     }
 }
