@@ -56,4 +56,4 @@ mod client;
 mod config;
 
 pub use adapter::{Edge, HostAssets, HostProcesses, Hosts, LinkRelease, Machine, PlaceRelease};
-pub use config::{Install, ReleaseConfig, Reuse};
+pub use config::{Install, ReleaseConfig, Reuse, ServedHeader, ServedSite};

@@ -16,5 +16,8 @@ mod place;
 #[path = "conformance/processes.rs"]
 mod processes;
 #[cfg(test)]
+#[path = "conformance/served.rs"]
+mod served;
+#[cfg(test)]
 #[path = "conformance/world.rs"]
 mod world;

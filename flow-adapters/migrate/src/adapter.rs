@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use flow_core::port::{
     AppliedMigration, BackupProof, DataCheck, MigrationScript, MigrationState, Migrator, StatementImpact,
 };
-use flow_core::{CancelToken, ErrorKind, Name, Permit, Problems, StepError};
+use flow_core::{CancelToken, Digest, ErrorKind, Name, Permit, Problems, StepError};
+use flow_sql::{Layout, Script};
 use zeroize::Zeroizing;
 
 use crate::backup::{self, Backup, Pruned, Vault};
@@ -14,10 +15,9 @@ use crate::engine::sqlite::{Database, Sqlite};
 use crate::engine::{Access, Engine, engine};
 use crate::files::{self, blocking};
 use crate::ledger::{self, Applied, History, Progress};
-use crate::rehearsal;
+use crate::rehearsal::{self, StatementPlan};
 use crate::run::{self, Course, Goal, MigrationStatus, Retreat};
 use crate::schema::Schema;
-use crate::scripts::{self, Script};
 
 /// Migrates one database by the scripts of one directory.
 #[derive(Debug, Clone)]
@@ -68,15 +68,28 @@ impl SqlMigrations {
         Ok(run::status(&scripts, &applied))
     }
 
-    /// Asks what answers: the product's name in small letters, and its version in its own words.
+    /// Asks what answers: the product's name in small letters, and its version in its own words, which is empty where a database
+    /// file is not made yet.
     ///
     /// # Errors
     /// [`Unavailable`](flow_core::ErrorKind::Unavailable) where nothing answers.
     pub async fn server(&self) -> Result<(&'static str, String), StepError> {
+        if !self.engine.is_there().await? {
+            return Ok(("sqlite", String::new()));
+        }
         let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
         let software = self.engine.software(session.as_mut()).await?;
         session.close().await?;
         Ok((software.product, software.version))
+    }
+
+    /// Reads the digest of the schema, whatever the scripts say. It changes with the schema and with no row.
+    ///
+    /// # Errors
+    /// Any kind where the database cannot be read.
+    pub async fn schema(&self) -> Result<Digest, StepError> {
+        let (_, schema) = self.read_database().await?;
+        Ok(schema.digest())
     }
 
     /// Makes a consistent backup with proof, and says for how long writers had to wait. Does the same as
@@ -130,7 +143,13 @@ impl SqlMigrations {
     async fn read_scripts(&self) -> Result<Vec<Script>, StepError> {
         let directory = self.config.scripts.clone();
         let entries = blocking(move || files::entries(&directory)).await?;
-        Ok(scripts::read(self.engine.dialect(), entries)?)
+        let layout = match self.config.layout {
+            Some(layout) => layout,
+            None => Layout::detect(entries.iter().map(|entry| entry.path.as_path()))?,
+        };
+        Ok(flow_sql::read(layout, self.engine.dialect(), entries, |statement| {
+            ledger::refusal(self.engine.dialect(), statement)
+        })?)
     }
 
     async fn read_database(&self) -> Result<(Vec<Applied>, Schema), StepError> {
@@ -153,17 +172,87 @@ impl SqlMigrations {
         Ok(DataCheck { name: query.name.clone(), holds: found == query.expect, found })
     }
 
-    /// The database file, where rehearsals are of one.
-    fn file(&self) -> Result<Database, StepError> {
-        match self.config.target.place() {
-            Place::Sqlite(path) => {
-                Ok(Database::new(path.clone(), self.config.waits.tables, self.config.missing))
-            }
-            Place::Postgres(_) | Place::Mysql(_) => {
-                Err(StepError::new(ErrorKind::Invalid, "servers are not rehearsed yet"))
-            }
+    /// Says what each statement of the pending migrations will do to a running service, from its text and the live catalogue alone.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) as [`state`](Migrator::state); any kind where the database cannot be read.
+    pub async fn lint(&self) -> Result<Vec<StatementPlan>, StepError> {
+        let scripts = self.read_scripts().await?;
+        let (applied, _) = self.read_database().await?;
+        let pending = ledger::pending(&scripts, &applied)?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
         }
+        let mut catalogue = if self.engine.is_there().await? {
+            let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
+            let catalogue = rehearsal::catalogue(self.engine.as_ref(), session.as_mut()).await?;
+            session.close().await?;
+            catalogue
+        } else {
+            rehearsal::nothing_yet()
+        };
+        Ok(pending.into_iter().flat_map(|script| rehearsal::foretell(&mut catalogue, script)).collect())
     }
+
+    /// The hash of a plan: of the server, of the pending scripts with their ways back, and of what [`lint`](Self::lint) or
+    /// [`rehearse`](Self::rehearse) foretells of their statements. Approvals can bind to it.
+    ///
+    /// # Errors
+    /// As [`state`](Migrator::state).
+    pub async fn plan_hash(&self, plans: &[StatementPlan]) -> Result<Digest, StepError> {
+        let (product, version) = self.server().await?;
+        Ok(rehearsal::hash((product, &version), &self.state().await?.pending, plans))
+    }
+
+    /// Runs the pending migrations up, down and up again on a restored copy of a server's database, and measures each statement
+    /// there. The database itself is only read.
+    ///
+    /// # Errors
+    /// [`Failed`](ErrorKind::Failed) where a migration fails there, or a way back does not lead back, with all of them;
+    /// [`Invalid`](ErrorKind::Invalid) for a file of SQLite, which [`impact`](Migrator::impact) rehearses.
+    pub async fn rehearse(&self, cancel: &CancelToken) -> Result<Vec<StatementPlan>, StepError> {
+        if let Place::Sqlite(_) = self.config.target.place() {
+            return Err(StepError::new(ErrorKind::Invalid, "a database file is rehearsed by its impact"));
+        }
+        let scripts = self.read_scripts().await?;
+        let (applied, _) = self.read_database().await?;
+        let pending = ledger::pending(&scripts, &applied)?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let copy = self.vault.copy(cancel).await?;
+        let rehearsed = rehearse(copy.engine.as_ref(), &pending, cancel).await;
+        let removed = copy.remove().await;
+        let plans = rehearsed?;
+        removed.map(|()| plans)
+    }
+
+    async fn impact_of_file(&self, path: &Path) -> Result<Vec<StatementImpact>, StepError> {
+        let database = Database::new(path.to_owned(), self.config.waits.tables, self.config.missing);
+        let scripts = self.read_scripts().await?;
+        let copy = backup::scratch(&self.config.backups).await?;
+        let copied = backup::throwaway(&copy);
+        // Without a database the copy stays empty, as the database will be.
+        if database.is_there().await? {
+            backup::copy(&database, &copy).await?;
+        }
+        let engine = Sqlite::new(copied.clone(), self.config.waits.clone());
+        let mut session = copied.read_snapshot().await?;
+        let applied = History::find(&engine, &mut session).await?.read(&mut session).await?;
+        session.close().await?;
+        rehearsal::rehearse_file(&copied, &ledger::pending(&scripts, &applied)?).await
+    }
+}
+
+async fn rehearse(
+    engine: &dyn Engine,
+    pending: &[&Script],
+    cancel: &CancelToken,
+) -> Result<Vec<StatementPlan>, StepError> {
+    let mut session = engine.open(Access::Read, cancel).await?;
+    let catalogue = rehearsal::catalogue(engine, session.as_mut()).await?;
+    session.close().await?;
+    rehearsal::rehearse_on_server(engine, pending, catalogue, cancel).await
 }
 
 /// Columns joined by `|`, rows by line feeds.
@@ -202,19 +291,13 @@ impl Migrator for SqlMigrations {
         if self.state().await?.pending.is_empty() {
             return Ok(Vec::new());
         }
-        let database = self.file()?;
-        let scripts = self.read_scripts().await?;
-        let copy = backup::scratch(&self.config.backups).await?;
-        let copied = backup::throwaway(&copy);
-        // Without a database the copy stays empty, as the database will be.
-        if database.is_there().await? {
-            backup::copy(&database, &copy).await?;
+        match self.config.target.place() {
+            Place::Sqlite(path) => self.impact_of_file(path).await,
+            Place::Postgres(_) | Place::Mysql(_) => {
+                let plans = self.rehearse(&CancelToken::new()).await?;
+                Ok(plans.iter().map(StatementPlan::in_words).collect())
+            }
         }
-        let engine = Sqlite::new(copied.clone(), self.config.waits.clone());
-        let mut session = copied.read_snapshot().await?;
-        let applied = History::find(&engine, &mut session).await?.read(&mut session).await?;
-        session.close().await?;
-        rehearsal::rehearse(&copied, &ledger::pending(&scripts, &applied)?).await
     }
 
     async fn back_up(&self, permit: &Permit) -> Result<BackupProof, StepError> {

@@ -5,9 +5,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use flow_core::{Digest, ErrorKind, StepError};
+use flow_sql::{Entry, MAX_FILE_BYTES, MAX_FILES};
 use sha2::{Digest as _, Sha256};
-
-use crate::scripts::{Content, Entry};
 
 /// Runs blocking work on files beside the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -18,20 +17,33 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .map_err(|error| StepError::in_doubt("the work on files was cut short").because(error))?
 }
 
-/// Every entry of the directory of scripts.
+/// How deep folders of scripts may stand in each other: links may lead in a circle.
+const DEPTH_MAX: usize = 8;
+
+/// Every file below the directory of scripts that can belong to a migration.
 pub(crate) fn entries(directory: &Path) -> Result<Vec<Entry>, StepError> {
-    let listed = fs::read_dir(directory).map_err(|error| about(directory, error))?;
-    let read = |entry: io::Result<fs::DirEntry>| {
-        let entry = entry.map_err(|error| about(directory, error))?;
-        let path = entry.path();
-        // Follows links, as the reader of the file will.
-        let content = match fs::metadata(&path).map_err(|error| about(&path, error))? {
-            found if found.is_dir() => Content::Directory,
-            _ => Content::File(fs::read(&path).map_err(|error| about(&path, error))?),
-        };
-        Ok(Entry { name: entry.file_name(), content })
-    };
-    listed.map(read).collect()
+    let mut entries = Vec::new();
+    let mut folders = vec![(PathBuf::new(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let listed = directory.join(&folder);
+        for entry in fs::read_dir(&listed).map_err(|error| about(&listed, error))? {
+            let path = folder.join(entry.map_err(|error| about(&listed, error))?.file_name());
+            let whole = directory.join(&path);
+            // Follows links, as the reader of the file will.
+            let found = fs::metadata(&whole).map_err(|error| about(&whole, error))?;
+            if found.is_dir() && depth < DEPTH_MAX {
+                folders.push((path, depth + 1));
+            } else if found.is_file() && Entry::is_wanted(&path) {
+                if found.len() > MAX_FILE_BYTES as u64 || entries.len() >= MAX_FILES {
+                    return Err(StepError::new(ErrorKind::Invalid, "the folder of scripts is too large")
+                        .fact("path", whole.display()));
+                }
+                let bytes = fs::read(&whole).map_err(|error| about(&whole, error))?;
+                entries.push(Entry { path, bytes });
+            }
+        }
+    }
+    Ok(entries)
 }
 
 /// The digest of a file's bytes.
@@ -45,11 +57,6 @@ pub(crate) fn digest(path: &Path) -> Result<Digest, StepError> {
             read => hasher.update(buffer.get(..read).unwrap_or_default()),
         }
     }
-}
-
-/// Copies a file's bytes.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), StepError> {
-    fs::copy(from, to).map(drop).map_err(|error| about(from, error))
 }
 
 /// Gives a finished file its name, and returns when a power failure takes neither back.

@@ -43,6 +43,12 @@ impl Schema {
         Digest::of(fields.fold(String::new(), |dump, field| dump + field + "\0").as_bytes())
     }
 
+    /// What the server says would make the tables, then everything else.
+    pub(crate) fn definitions(&self) -> impl Iterator<Item = &str> {
+        let of = |tables: bool| self.0.iter().filter(move |object| (object.kind == "table") == tables);
+        of(true).chain(of(false)).map(|object| object.sql.as_str()).filter(|sql| !sql.is_empty())
+    }
+
     /// Everything but the objects of one kind.
     pub(crate) fn without(mut self, kind: &str) -> Self {
         self.0.retain(|object| object.kind != kind);

@@ -4,6 +4,9 @@
 #[path = "conformance/apply.rs"]
 mod apply;
 #[cfg(test)]
+#[path = "conformance/approved.rs"]
+mod approved;
+#[cfg(test)]
 #[path = "conformance/backup.rs"]
 mod backup;
 #[cfg(test)]
@@ -21,6 +24,12 @@ mod faults;
 #[cfg(test)]
 #[path = "conformance/impact.rs"]
 mod impact;
+#[cfg(test)]
+#[path = "conformance/kill.rs"]
+mod kill;
+#[cfg(test)]
+#[path = "conformance/rehearsal.rs"]
+mod rehearsal;
 #[cfg(test)]
 #[path = "conformance/revert.rs"]
 mod revert;

@@ -48,7 +48,9 @@ pub struct Pm2Config {
     /// What PM2 does when an instance ends by itself.
     #[serde(default)]
     pub restart: Restart,
-    /// How long an instance must have run as one process before it is healthy.
+    /// How long an instance must have been ready as one process before it is healthy: at every look of this controller since it was first
+    /// seen ready. Where this controller never saw it otherwise, and did not start it, the time counts from the process's start; who has
+    /// settled once need not again.
     #[serde(default = "settle")]
     pub settle: Duration,
     /// The same, of a process that PM2 had to start again: long enough that a crash does not go by unseen.

@@ -104,136 +104,130 @@ mod tests {
         statements.remove(0)
     }
 
-    #[test]
-    fn postgres_runs_all_in_transactions_but_what_it_names() {
-        use Conduct::{Control, Outside, Within};
-        for (conduct, statements) in [
-            (
-                Outside,
-                [
-                    "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t(a)",
-                    "create index /* x */ concurrently on t(a)",
-                    "DROP INDEX CONCURRENTLY i",
-                    "REINDEX (VERBOSE, CONCURRENTLY) TABLE t",
-                    "REINDEX INDEX CONCURRENTLY i",
-                    "REINDEX SYSTEM x",
-                    "VACUUM FULL t",
-                    "CREATE DATABASE x",
-                    "DROP TABLESPACE x",
-                    "ALTER SYSTEM SET work_mem = '1MB'",
-                    "ALTER DATABASE x SET TABLESPACE y",
-                    "ALTER TABLE t DETACH PARTITION u CONCURRENTLY",
-                    "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
-                    "CLUSTER",
-                    "DISCARD ALL",
-                ]
-                .as_slice(),
-            ),
-            (
-                Control,
-                &[
-                    "BEGIN",
-                    "start transaction isolation level serializable",
-                    "COMMIT AND CHAIN",
-                    "END",
-                    "ABORT",
-                    "ROLLBACK TO SAVEPOINT x",
-                    "SAVEPOINT x",
-                    "RELEASE x",
-                    "PREPARE TRANSACTION 'x'",
-                    "COMMIT PREPARED 'x'",
-                ],
-            ),
-            (
-                Within,
-                &[
-                    "CREATE INDEX \"concurrently\" ON t(a)",
-                    "CREATE TABLE commit(a)",
-                    "REFRESH MATERIALIZED VIEW CONCURRENTLY v",
-                    "ALTER TYPE e ADD VALUE 'x'",
-                    "ALTER TABLE t DETACH PARTITION u FINALIZE",
-                    "CLUSTER t USING i",
-                    "REINDEX TABLE t",
-                    "DO $$ BEGIN COMMIT; END $$",
-                    "PREPARE x AS SELECT 1",
-                    "LOCK TABLE t",
-                    "SET LOCAL lock_timeout = 1",
-                    "TRUNCATE t",
-                    "(SELECT 1)",
-                ],
-            ),
-        ] {
-            for sql in statements {
-                assert_eq!(only(Dialect::Postgres, sql).conduct(Dialect::Postgres), conduct, "{sql}");
-            }
+    fn hold(dialect: Dialect, conduct: Conduct, statements: &[&str]) {
+        for sql in statements {
+            assert_eq!(only(dialect, sql).conduct(dialect), conduct, "{sql}");
         }
     }
 
     #[test]
+    fn postgres_runs_what_it_names_outside_of_transactions() {
+        let statements = [
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t(a)",
+            "create index /* x */ concurrently on t(a)",
+            "DROP INDEX CONCURRENTLY i",
+            "REINDEX (VERBOSE, CONCURRENTLY) TABLE t",
+            "REINDEX INDEX CONCURRENTLY i",
+            "REINDEX SYSTEM x",
+            "VACUUM FULL t",
+            "CREATE DATABASE x",
+            "DROP TABLESPACE x",
+            "ALTER SYSTEM SET work_mem = '1MB'",
+            "ALTER DATABASE x SET TABLESPACE y",
+            "ALTER TABLE t DETACH PARTITION u CONCURRENTLY",
+            "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
+            "CLUSTER",
+            "DISCARD ALL",
+        ];
+        hold(Dialect::Postgres, Conduct::Outside, &statements);
+    }
+
+    #[test]
+    fn postgres_knows_what_controls_transactions() {
+        let statements = [
+            "BEGIN",
+            "start transaction isolation level serializable",
+            "COMMIT AND CHAIN",
+            "END",
+            "ABORT",
+            "ROLLBACK TO SAVEPOINT x",
+            "SAVEPOINT x",
+            "RELEASE x",
+            "PREPARE TRANSACTION 'x'",
+            "COMMIT PREPARED 'x'",
+        ];
+        hold(Dialect::Postgres, Conduct::Control, &statements);
+    }
+
+    #[test]
+    fn postgres_runs_all_else_in_transactions() {
+        let statements = [
+            "CREATE INDEX \"concurrently\" ON t(a)",
+            "CREATE TABLE commit(a)",
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY v",
+            "ALTER TYPE e ADD VALUE 'x'",
+            "ALTER TABLE t DETACH PARTITION u FINALIZE",
+            "CLUSTER t USING i",
+            "REINDEX TABLE t",
+            "DO $$ BEGIN COMMIT; END $$",
+            "PREPARE x AS SELECT 1",
+            "LOCK TABLE t",
+            "SET LOCAL lock_timeout = 1",
+            "TRUNCATE t",
+            "(SELECT 1)",
+        ];
+        hold(Dialect::Postgres, Conduct::Within, &statements);
+    }
+
+    #[test]
     fn mysql_commits_with_all_but_what_is_known_to_leave_a_transaction_open() {
-        use Conduct::{Commits, Control, Within};
-        for (conduct, statements) in [
-            (
-                Commits,
-                [
-                    "CREATE TABLE t(a int)",
-                    "/*!50003 CREATE*/ /*!50020 DEFINER=`a`@`b`*/ /*!50003 TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET @a = 1 */",
-                    "/*!40000 ALTER TABLE t DISABLE KEYS */",
-                    "CREATE OR REPLACE TABLE t(a int)",
-                    "DROP TABLE t",
-                    "TRUNCATE t",
-                    "GRANT ALL ON *.* TO a",
-                    "RENAME TABLE a TO b",
-                    "LOCK TABLES a WRITE",
-                    "UNLOCK TABLES",
-                    "ANALYZE TABLE t",
-                    "FLUSH TABLES",
-                    "SET PASSWORD FOR a = 'x'",
-                    "SET STATEMENT max_statement_time = 1 FOR ALTER TABLE t ADD a int",
-                    "LOAD INDEX INTO CACHE t",
-                    "EXECUTE s",
-                    "CALL p()",
-                    "BEGIN NOT ATOMIC DROP TABLE t; END",
-                    "IF a THEN DROP TABLE t; END IF",
-                    "START REPLICA",
-                ]
-                .as_slice(),
-            ),
-            (
-                Control,
-                &[
-                    "BEGIN",
-                    "BEGIN WORK",
-                    "START TRANSACTION WITH CONSISTENT SNAPSHOT",
-                    "COMMIT",
-                    "ROLLBACK",
-                    "SAVEPOINT x",
-                    "RELEASE SAVEPOINT x",
-                    "XA START 'x'",
-                    "SET autocommit = 0",
-                    "SET @@session.autocommit = 1",
-                ],
-            ),
-            (
-                Within,
-                &[
-                    "CREATE TEMPORARY TABLE t(a int)",
-                    "CREATE OR REPLACE TEMPORARY TABLE t(a int)",
-                    "DROP TEMPORARY TABLE t",
-                    "INSERT INTO t VALUES (1)",
-                    "WITH a AS (SELECT 1) SELECT * FROM a",
-                    "(SELECT 1)",
-                    "SET FOREIGN_KEY_CHECKS = 0",
-                    "/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS */",
-                    "PREPARE s FROM @s",
-                    "LOAD DATA INFILE 'x' INTO TABLE t",
-                ],
-            ),
-        ] {
-            for sql in statements {
-                assert_eq!(only(Dialect::Mysql, sql).conduct(Dialect::Mysql), conduct, "{sql}");
-            }
-        }
+        let statements = [
+            "CREATE TABLE t(a int)",
+            "/*!50003 CREATE*/ /*!50020 DEFINER=`a`@`b`*/ /*!50003 TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET @a = 1 */",
+            "/*!40000 ALTER TABLE t DISABLE KEYS */",
+            "CREATE OR REPLACE TABLE t(a int)",
+            "DROP TABLE t",
+            "TRUNCATE t",
+            "GRANT ALL ON *.* TO a",
+            "RENAME TABLE a TO b",
+            "LOCK TABLES a WRITE",
+            "UNLOCK TABLES",
+            "ANALYZE TABLE t",
+            "FLUSH TABLES",
+            "SET PASSWORD FOR a = 'x'",
+            "SET STATEMENT max_statement_time = 1 FOR ALTER TABLE t ADD a int",
+            "LOAD INDEX INTO CACHE t",
+            "EXECUTE s",
+            "CALL p()",
+            "BEGIN NOT ATOMIC DROP TABLE t; END",
+            "IF a THEN DROP TABLE t; END IF",
+            "START REPLICA",
+        ];
+        hold(Dialect::Mysql, Conduct::Commits, &statements);
+    }
+
+    #[test]
+    fn mysql_knows_what_controls_transactions() {
+        let statements = [
+            "BEGIN",
+            "BEGIN WORK",
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT",
+            "COMMIT",
+            "ROLLBACK",
+            "SAVEPOINT x",
+            "RELEASE SAVEPOINT x",
+            "XA START 'x'",
+            "SET autocommit = 0",
+            "SET @@session.autocommit = 1",
+        ];
+        hold(Dialect::Mysql, Conduct::Control, &statements);
+    }
+
+    #[test]
+    fn mysql_runs_what_changes_rows_or_the_session_in_transactions() {
+        let statements = [
+            "CREATE TEMPORARY TABLE t(a int)",
+            "CREATE OR REPLACE TEMPORARY TABLE t(a int)",
+            "DROP TEMPORARY TABLE t",
+            "INSERT INTO t VALUES (1)",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "(SELECT 1)",
+            "SET FOREIGN_KEY_CHECKS = 0",
+            "/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS */",
+            "PREPARE s FROM @s",
+            "LOAD DATA INFILE 'x' INTO TABLE t",
+        ];
+        hold(Dialect::Mysql, Conduct::Within, &statements);
     }
 
     #[test]

@@ -44,9 +44,10 @@ pub fn split(dialect: Dialect, script: &str) -> Result<Vec<Statement>, Unfinishe
         statements: Vec::new(),
     };
     while let Some(token) = splitter.lexer.next() {
-        splitter.take(token?);
+        splitter.take(token?)?;
     }
-    splitter.finish()
+    splitter.close()?;
+    Ok(splitter.statements)
 }
 
 /// Words that MySQL's client takes for itself at the beginning of a statement.
@@ -108,10 +109,11 @@ struct Current<'a> {
 }
 
 impl<'a> Splitter<'a> {
-    fn take(&mut self, token: Token<'a>) {
+    fn take(&mut self, token: Token<'a>) -> Result<(), Unfinished> {
         let place = if self.current.is_some() { AtStatement::Inside } else { AtStatement::Begin };
-        if is_for_client(self.dialect, &token, place) && !self.is_null(&token) {
-            self.push();
+        let for_client = is_for_client(self.dialect, &token, place) && !self.is_null(&token);
+        if for_client && !self.lexer.is_inside_comment() {
+            self.close()?;
             self.client_line(&token);
         } else if self.ends_at(&token) {
             self.end(&token);
@@ -126,6 +128,7 @@ impl<'a> Splitter<'a> {
             current.end = token.end();
             current.body.take(token);
         }
+        Ok(())
     }
 
     /// `\N` is MariaDB's other word for `NULL`.
@@ -172,13 +175,14 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Vec<Statement>, Unfinished> {
+    /// Ends the statement where nothing of it can follow.
+    fn close(&mut self) -> Result<(), Unfinished> {
         let open = self.current.as_ref().filter(|current| self.delimiter.is_none() && current.body.is_open());
         if let Some(current) = open {
             return Err(Unfinished { what: current.body.what(), line: current.line });
         }
         self.push();
-        Ok(self.statements)
+        Ok(())
     }
 }
 
@@ -187,3 +191,6 @@ fn delimiter(rest: &str) -> Option<&str> {
     let named = rest.split_whitespace().next()?.trim_matches(['\'', '"', '`']);
     (rest.starts_with(char::is_whitespace) && !named.is_empty() && !named.contains('\\')).then_some(named)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::fmt;
 
 /// A migration's version as its file name has it. Two versions are equal when they are the same number.
 ///
-/// Dots and underscores separate numbers (`1.2.3`, `1_2`), and a missing number is zero. Hyphens, as in `2019-02-26-002946`,
-/// separate nothing.
+/// Dots and underscores separate numbers (`1.2.3`, `1_2`), and a missing number is zero. Hyphens make a time,
+/// `2019-02-26-002946`: a day is its midnight, and digits behind the second are another number.
 ///
 /// ```
 /// use flow_sql::Version;
@@ -49,8 +49,21 @@ impl Version {
 
     /// Its numbers, without what makes no difference between them.
     fn numbers(&self) -> Vec<String> {
-        let significant = |part: &str| part.replace('-', "").trim_start_matches('0').to_owned();
-        let mut numbers: Vec<_> = self.0.split(['.', '_']).map(significant).collect();
+        let mut numbers: Vec<String> = Vec::new();
+        for part in self.0.split(['.', '_']) {
+            if part.contains('-') {
+                // A time has 14 digits. What follows them is a number of its own, and even zeros tell it from nothing.
+                let digits = format!("{:0<14}", part.replace('-', ""));
+                let (time, rest) = digits.split_at_checked(14).unwrap_or_default();
+                numbers.push(time.to_owned());
+                numbers.extend((!rest.is_empty()).then(|| format!("1{rest}")));
+            } else {
+                numbers.push(part.to_owned());
+            }
+        }
+        for number in &mut numbers {
+            *number = number.trim_start_matches('0').to_owned();
+        }
         while numbers.last().is_some_and(String::is_empty) {
             numbers.pop();
         }
@@ -103,8 +116,16 @@ mod tests {
                 assert!(version(lower) < version(higher), "{lower} {higher}");
             }
         }
+        // A folder of vaultwarden's: as plain numbers, the day would come before all others.
+        assert!(version("2024-03-06-170000") < version("2024-03-13"));
+        assert!(version("2024-03-13") < version("20240313170000"));
+        // One of crates.io's: as a plain number, it would come behind all others.
+        assert!(version("2025-11-19-091444-0000") < version("2025-11-20-091444"));
+        // Both are there.
+        assert!(version("2026-05-27-120000") < version("2026-05-27-120000-0000"));
+        assert!(version("2026-05-27-120000-0000") < version("2026-05-27-120000-0001"));
         for (one, other) in
-            [("0001", "1"), ("0", "000.0"), ("1.2", "1_02"), ("1.0", "1"), ("2019-01-02", "20190102")]
+            [("0001", "1"), ("0", "000.0"), ("1.2", "1_02"), ("1.0", "1"), ("2019-01-02", "20190102000000")]
         {
             assert_eq!(version(one), version(other));
             assert_eq!(version(one).to_string(), one);

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flow_core::port::{AssetFile, AssetRank, AssetStore, Host, HostPath, Manifest, asset_order};
+use flow_core::port::{AssetFile, AssetRank, AssetStore, Host, HostPath, Manifest, Prober, asset_order};
 use flow_core::{CancelToken, ErrorKind, Name, Permit, Problems, StepError};
 
-use crate::client::{Site, digests, go_on, off_thread};
+use crate::client::{Served, Site, digests, go_on, off_thread};
+use crate::config::ServedSite;
 
 /// A site's static files in a directory of a host, which a web server there serves.
 ///
@@ -24,6 +25,7 @@ pub struct HostAssets {
     host: Arc<dyn Host>,
     root: HostPath,
     kept: HostPath,
+    served: Option<Served>,
 }
 
 impl HostAssets {
@@ -34,7 +36,22 @@ impl HostAssets {
     /// [`ErrorKind::Invalid`] for a root so long that nothing can stand beside it.
     pub fn new(name: Name, host: Arc<dyn Host>, root: HostPath) -> Result<Self, StepError> {
         let kept = HostPath::new(format!("{root}.kept"))?;
-        Ok(Self { resource: name, host, root, kept })
+        Ok(Self { resource: name, host, root, kept, served: None })
+    }
+
+    /// Asks for what was put as readers do, too, each file once: the assets before the first page is put, the pages behind it. A file
+    /// that readers do not get with status 200, its own content, a media type of its extension and the headers of its rank ends the
+    /// [`put`](AssetStore::put) in doubt, with all such files. What stood as it must already is asked for only by a repeated call:
+    /// the one before may have ended before it asked.
+    ///
+    /// What a [restore](AssetStore::restore) brought back is asked for as well, and held to its content alone: with which headers it was
+    /// served before nobody knows. A changed file of more than 8 MiB, the most that a prober gives, is refused before any is touched.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] with everything that is wrong with `site`.
+    pub fn served_as(self, prober: Arc<dyn Prober>, site: ServedSite) -> Result<Self, StepError> {
+        site.check()?;
+        Ok(Self { served: Some(Served { prober, site }), ..self })
     }
 
     fn site(&self) -> Site<'_> {
@@ -46,14 +63,16 @@ impl HostAssets {
         &self,
         permit: &Permit,
         directory: &Path,
+        manifest: &Manifest,
         changed: &BTreeMap<&String, &AssetFile>,
     ) -> Result<(), StepError> {
         let mut order: Vec<&String> = changed.keys().copied().collect();
         order.sort_by_key(|path| asset_order(path));
-        let pages = order.partition_point(|path| asset_order(path).0 < AssetRank::Page);
+        let is_page = |path: &str| asset_order(path).0 >= AssetRank::Page;
+        let pages = order.partition_point(|path| !is_page(path));
         let (assets, pages) = order.split_at(pages);
         let mut begun = false;
-        for paths in [assets, pages] {
+        for (paths, are_pages) in [(assets, false), (pages, true)] {
             for path in paths {
                 let put = match go_on(permit.cancel()) {
                     Ok(()) => self.site().put(permit, &directory.join(path), path).await,
@@ -62,13 +81,18 @@ impl HostAssets {
                 put.map_err(|error| if begun { error.after_effect() } else { error })?;
                 begun = true;
             }
-            if paths.is_empty() {
-                continue;
+            if !paths.is_empty() {
+                let serving = self.site().serving().await.map_err(StepError::after_effect)?;
+                let wrong = paths.iter().find(|path| serving.get(**path) != changed.get(**path).copied());
+                if let Some(path) = wrong {
+                    return Err(StepError::in_doubt("a file is not served as it was put").fact("path", path));
+                }
             }
-            let serving = self.site().serving().await.map_err(StepError::after_effect)?;
-            let wrong = paths.iter().find(|path| serving.get(**path) != changed.get(**path).copied());
-            if let Some(path) = wrong {
-                return Err(StepError::in_doubt("a file is not served as it was put").fact("path", path));
+            if let Some(served) = &self.served {
+                let asked = manifest.iter().filter(|(path, _)| is_page(path) == are_pages);
+                // The attempt before may have ended between its last change and the question.
+                let asked = asked.filter(|(path, _)| permit.attempt() > 1 || changed.contains_key(path));
+                served.check_declared(permit.cancel(), asked).await.map_err(StepError::after_effect)?;
             }
         }
         Ok(())
@@ -101,9 +125,12 @@ impl AssetStore for HostAssets {
         let serving = self.serving().await?;
         go_on(permit.cancel())?;
         let changed = changed(manifest, &serving);
+        if self.served.is_some() {
+            Served::check_sizes(&changed)?;
+        }
         let overwritten = serving.iter().filter(|(path, _)| changed.contains_key(path));
         self.site().keep(permit, overwritten).await?;
-        self.publish(permit, directory, &changed).await
+        self.publish(permit, directory, manifest, &changed).await
     }
 
     async fn restore(&self, permit: &Permit, before: &Manifest) -> Result<(), StepError> {
@@ -120,7 +147,7 @@ impl AssetStore for HostAssets {
         let mut later: Vec<&String> = serving.keys().filter(|path| !before.contains_key(*path)).collect();
         later.sort_by_key(|path| std::cmp::Reverse(asset_order(path)));
         let restored = async {
-            for (path, file) in back {
+            for &(path, file) in &back {
                 go_on(permit.cancel())?;
                 self.site().bring_back(permit, path, file).await?;
             }
@@ -131,7 +158,11 @@ impl AssetStore for HostAssets {
             let differs = differences(before, &self.serving().await?).into_result();
             differs.map_err(|problems| {
                 StepError::in_doubt("the site does not serve what it served before").because(problems)
-            })
+            })?;
+            match &self.served {
+                Some(served) => served.check_content(permit.cancel(), back.into_iter()).await,
+                None => Ok(()),
+            }
         };
         restored.await.map_err(StepError::after_effect)
     }

@@ -18,7 +18,6 @@ mod sqlite;
 mod tool;
 mod vault;
 
-pub(crate) use copier::Restored;
 pub use settings::{BackupSettings, Retention};
 pub(crate) use sqlite::{copy, scratch, throwaway};
 pub use vault::{Backup, Pruned};

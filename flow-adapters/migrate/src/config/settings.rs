@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flow_core::{Name, Problems};
-use flow_sql::{Dialect, split};
+use flow_sql::{Dialect, Layout, split};
 
 use super::Target;
 use crate::backup::BackupSettings;
@@ -33,6 +33,8 @@ pub struct SqlConfig {
     pub target: Target,
     /// The directory of the scripts.
     pub scripts: PathBuf,
+    /// How it is laid out; none to tell by its files.
+    pub layout: Option<Layout>,
     /// Where backups are kept and rehearsals take place: room for three copies of the database. Made with mode 0700 if it is missing.
     pub backups: PathBuf,
     /// The consistency queries that are asked after the migrations.
@@ -107,6 +109,7 @@ impl SqlConfig {
         Self {
             target,
             scripts: scripts.into(),
+            layout: None,
             backups: backups.into(),
             checks: Vec::new(),
             resource,

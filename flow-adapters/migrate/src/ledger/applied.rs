@@ -2,10 +2,8 @@
 
 use flow_core::port::MigrationScript;
 use flow_core::{Digest, ErrorKind, StepError};
+use flow_sql::{Body, Dialect, Mode, Script, Statement, Token, Version, lex};
 use sha2::{Digest as _, Sha384};
-
-use crate::scripts::{Body, Script};
-use crate::version::Version;
 
 /// One migration that stands in the database, whole or in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,15 +95,33 @@ impl Checksum {
             Self::Ours(digest) => *digest == up.digest,
             Self::Sqlx(hex) => {
                 let windows = up.text.replace('\n', "\r\n");
-                [up.text.as_bytes(), windows.as_bytes()].iter().any(|bytes| sha384(bytes) == *hex)
+                let others = [up.text.as_bytes(), windows.as_bytes()];
+                self::hex(&up.sha384) == *hex
+                    || others.iter().any(|bytes| self::hex(&Sha384::digest(bytes)) == *hex)
             }
         }
     }
 }
 
-/// SHA-384 in hexadecimal.
-pub(super) fn sha384(bytes: &[u8]) -> String {
-    Sha384::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// `versions` as one text for people.
+pub(crate) fn list<'a>(versions: impl IntoIterator<Item = &'a Version>) -> String {
+    versions.into_iter().map(Version::as_str).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why a statement may not stand in a script: the history is not its own.
+pub(crate) fn refusal(dialect: Dialect, statement: &Statement) -> Option<String> {
+    const OURS: &str = "_flow_migrations";
+    // Most scripts are done with here: taking a long one to pieces costs.
+    if !statement.text.to_ascii_lowercase().contains(OURS) {
+        return None;
+    }
+    let names = |token: &Token<'_>| token.identifier().is_some_and(|name| name.eq_ignore_ascii_case(OURS));
+    let tokens = lex(dialect, &statement.text).unwrap_or_default();
+    tokens.iter().any(names).then(|| format!("`{OURS}` belongs to the migrator"))
 }
 
 /// A down script as the database keeps it.
@@ -113,6 +129,7 @@ pub(super) fn sha384(bytes: &[u8]) -> String {
 pub(crate) struct Kept {
     pub(crate) digest: Digest,
     pub(crate) text: String,
+    pub(crate) mode: Mode,
 }
 
 /// Where the database and the scripts do not agree.
@@ -152,7 +169,7 @@ impl Divergence {
         {
             if !versions.is_empty() {
                 agree = false;
-                conflict = conflict.fact(what, Version::list(&versions));
+                conflict = conflict.fact(what, list(&versions));
             }
         }
         if agree { Ok(()) } else { Err(conflict) }
@@ -185,12 +202,13 @@ pub(crate) fn port_script(script: &Script) -> MigrationScript {
 
 #[cfg(test)]
 mod tests {
+    use flow_sql::{Entry, Layout, read};
+
     use super::*;
-    use crate::scripts::{Entry, read};
 
     fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
-        read(flow_sql::Dialect::Sqlite, files.iter().map(|(name, text)| Entry::file(name, text.as_bytes())))
-            .unwrap()
+        let entry = |(name, text): &(&str, &str)| Entry { path: name.into(), bytes: (*text).into() };
+        read(Layout::Sqlx, Dialect::Sqlite, files.iter().map(entry), |_| None).unwrap()
     }
 
     fn applied(script: &Script) -> Applied {
@@ -232,7 +250,7 @@ mod tests {
     fn the_checksum_that_sqlx_kept_is_known_with_either_line_end() {
         let mut row = applied(&scripts(&[("1_a.up.sql", "SELECT 1;\n")])[0]);
         for kept in ["SELECT 1;\n", "SELECT 1;\r\n"] {
-            row.up = Checksum::Sqlx(sha384(kept.as_bytes()));
+            row.up = Checksum::Sqlx(hex(&Sha384::digest(kept.as_bytes())));
             assert_eq!(
                 pending(&scripts(&[("1_a.up.sql", "SELECT 1;\r\n")]), &[row.clone()]).unwrap().len(),
                 0
@@ -246,5 +264,21 @@ mod tests {
         let mut row = applied(&scripts(&[("1_a.up.sql", "SELECT 1; SELECT oops")])[0]);
         row.progress = Progress::Applying(Reached { done: 1, ..Reached::default() });
         assert_eq!(pending(&scripts(&[("1_a.up.sql", "SELECT 1; SELECT 2")]), &[row]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_history_is_no_scripts_own() {
+        let refused = |sql: &str| {
+            let statements = flow_sql::split(Dialect::Sqlite, sql).unwrap();
+            statements.iter().any(|statement| refusal(Dialect::Sqlite, statement).is_some())
+        };
+        for bad in [
+            "DROP TABLE _flow_migrations",
+            "DELETE FROM [_FLOW_migrations]",
+            "INSERT INTO '_flow_migrations' VALUES(1)",
+        ] {
+            assert!(refused(bad), "{bad}");
+        }
+        assert!(!refused("SELECT 'COMMIT', '_flow_migrations is ours'"));
     }
 }

@@ -1,17 +1,15 @@
 //! The tables of applied migrations.
 
 use flow_core::{ErrorKind, Permit, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Mode, Script, Version};
 
-use super::applied::{Applied, Begun, Checksum, Kept, Progress, Reached, sha384};
+use super::applied::{Applied, Begun, Checksum, Kept, Progress, Reached, hex};
 use crate::engine::{Engine, Row, Session};
-use crate::scripts::Script;
-use crate::version::Version;
 
 /// Our own table, and that of applications that migrate themselves with sqlx.
 pub(crate) const TABLES: [&str; 2] = ["_flow_migrations", "_sqlx_migrations"];
 
-const COLUMNS: &str = "version, name, up_hash, down_hash, down_script, applied_under, fence, statements, ms, \
+const COLUMNS: &str = "version, name, up_hash, down_hash, down_script, down_mode, applied_under, fence, statements, ms, \
     state, done, done_hash, begun, begun_hash, begun_by, footprint";
 
 pub(crate) const WHOLE: &str = "applied";
@@ -122,8 +120,8 @@ impl History {
         state: &str,
     ) -> Result<(), StepError> {
         let insert = format!(
-            "INSERT INTO {}._flow_migrations (version, name, up_hash, down_hash, down_script, applied_under,
-             fence, statements, ms, state, done) VALUES (?, ?, ?, ?, ?, ?, {}, {}, {ms}, '{state}', 0)",
+            "INSERT INTO {}._flow_migrations (version, name, up_hash, down_hash, down_script, down_mode, applied_under,
+             fence, statements, ms, state, done) VALUES (?, ?, ?, ?, ?, ?, ?, {}, {}, {ms}, '{state}', 0)",
             self.schema,
             permit.fence().0,
             script.up.statements.len()
@@ -137,6 +135,7 @@ impl History {
             Some(&up),
             hash.as_deref(),
             text,
+            down.map(|down| mode(down.mode)),
             Some(permit.idempotency_key()),
         ];
         session.query(&insert, &values).await.map(drop)
@@ -151,7 +150,7 @@ impl History {
         success: &str,
     ) -> Result<(), StepError> {
         let Some(version) = script.version.as_i64() else { return Ok(()) };
-        let checksum = sha384(script.up.text.as_bytes());
+        let checksum = hex(&script.up.sha384);
         let checksum = match self.dialect {
             Dialect::Postgres => format!("decode('{checksum}', 'hex')"),
             Dialect::Mysql | Dialect::Sqlite => format!("X'{checksum}'"),
@@ -237,12 +236,22 @@ impl History {
     }
 }
 
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Transaction => "transaction",
+        Mode::Statements => "statements",
+    }
+}
+
 fn applied(row: Row) -> Option<Applied> {
     let mut columns = row.into_iter();
     let mut next = || columns.next().flatten();
     let (version, name, up) = (Version::new(&next()?)?, next()?, next()?.parse().ok()?);
-    let down = match (next(), next()) {
-        (Some(digest), Some(text)) => Some(Kept { digest: digest.parse().ok()?, text }),
+    let down = match (next(), next(), next()) {
+        (Some(digest), Some(text), Some(kept)) => {
+            let mode = [Mode::Transaction, Mode::Statements].into_iter().find(|one| mode(*one) == kept)?;
+            Some(Kept { digest: digest.parse().ok()?, text, mode })
+        }
         _ => None,
     };
     let (under, fence, statements) = (next()?, next()?.parse().ok()?, next()?.parse().ok()?);

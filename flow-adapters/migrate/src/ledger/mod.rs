@@ -3,5 +3,7 @@
 mod applied;
 mod history;
 
-pub(crate) use applied::{Applied, Begun, Divergence, Progress, Reached, pending, port_script};
+pub(crate) use applied::{
+    Applied, Begun, Divergence, Progress, Reached, list, pending, port_script, refusal,
+};
 pub(crate) use history::{History, TABLES, WHOLE};

@@ -3,17 +3,15 @@
 use std::time::Instant;
 
 use flow_core::{Digest, ErrorKind, Permit, Problems, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Body, Dialect, Version};
 
-use super::conduct::{changes_session, stepwise};
+use super::conduct::is_stepwise;
 use super::course::{Course, Direction, Finished, Retreat};
 use super::migration::Running;
 use super::site::Site;
 use crate::config::Waits;
 use crate::engine::Engine;
-use crate::ledger::{Applied, Progress, Reached};
-use crate::scripts::{Body, Mode};
-use crate::version::Version;
+use crate::ledger::{Applied, Progress, Reached, list};
 
 /// Takes back what was applied, as far as `retreat` says.
 pub(crate) async fn down(engine: &dyn Engine, waits: &Waits, permit: &Permit, retreat: &Retreat) -> Course {
@@ -49,17 +47,15 @@ async fn run(site: &mut Site<'_>, retreat: &Retreat, finished: &mut Vec<Finished
     let irreversible: Vec<_> = rows.iter().filter(|row| row.down.is_none()).map(|row| &row.version).collect();
     if !irreversible.is_empty() {
         let message = "migrations without a down script cannot be taken back";
-        return Err(
-            StepError::new(ErrorKind::Conflict, message).fact("irreversible", Version::list(irreversible))
-        );
+        return Err(StepError::new(ErrorKind::Conflict, message).fact("irreversible", list(irreversible)));
     }
     let ways: Vec<_> =
         rows.iter().map(|row| way_back(site.engine.dialect(), row)).collect::<Result<_, _>>()?;
     for (row, body) in rows.iter().zip(&ways) {
         site.next().await?;
         let started = Instant::now();
-        let transactional =
-            row.progress == Progress::Whole && !stepwise(site.engine.dialect(), mode(body), &body.statements);
+        let transactional = row.progress == Progress::Whole
+            && !is_stepwise(site.engine.dialect(), body.mode, &body.statements);
         let running = running(row, body);
         if transactional {
             whole(site, row, running).await?;
@@ -96,7 +92,7 @@ fn beyond(applied: &[Applied], retreat: &Retreat) -> Result<Vec<Applied>, StepEr
         keep.iter().filter(|version| !applied.iter().any(|row| row.version == **version)).collect();
     if !absent.is_empty() {
         let message = "migrations that should stay are not applied";
-        return Err(StepError::new(ErrorKind::Conflict, message).fact("versions", Version::list(absent)));
+        return Err(StepError::new(ErrorKind::Conflict, message).fact("versions", list(absent)));
     }
     Ok(newest_first.filter(|row| !keep.contains(&row.version)).collect())
 }
@@ -108,14 +104,14 @@ fn way_back(dialect: Dialect, row: &Applied) -> Result<Body, StepError> {
     if Digest::of(kept.text.as_bytes()) != kept.digest {
         return Err(about("the kept down script was changed"));
     }
-    Body::read(dialect, kept.text.as_bytes())
-        .map_err(|problems| about("the kept down script is refused").fact("problems", problems.join("; ")))
+    Body::read(dialect, "down", kept.text.as_bytes(), kept.mode)
+        .map_err(|problems| about("the kept down script is refused").because(problems))
 }
 
 /// Takes a migration back in one transaction, with its row.
 async fn whole(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Result<(), StepError> {
     let dialect = site.engine.dialect();
-    site.worn = running.statements.iter().any(|statement| changes_session(dialect, &statement.text));
+    site.worn = running.statements.iter().any(|statement| statement.changes_session(dialect));
     let mut patience = site.patience();
     loop {
         site.work.begin().await?;
@@ -184,11 +180,6 @@ fn says_missing(dialect: Dialect, error: &StepError) -> bool {
 
 fn running<'a>(row: &'a Applied, body: &'a Body) -> Running<'a> {
     Running { version: &row.version, direction: Direction::Down, statements: &body.statements }
-}
-
-/// sqlx's mark, as the first line.
-fn mode(body: &Body) -> Mode {
-    if body.text.starts_with("-- no-transaction") { Mode::Statements } else { Mode::Transaction }
 }
 
 fn count(body: &Body) -> u32 {

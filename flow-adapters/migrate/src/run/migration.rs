@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use flow_core::{ErrorKind, StepError};
-use flow_sql::Statement;
+use flow_sql::{Statement, Version};
 
 use super::course::Direction;
 use crate::engine::sqlite::References;
 use crate::engine::{Engine, Session};
-use crate::version::Version;
 
 /// One script of one migration, under way.
 #[derive(Debug, Clone, Copy)]

@@ -10,6 +10,7 @@ mod status;
 mod stepwise;
 mod up;
 
+pub(crate) use conduct::{Control, is_stepwise};
 pub use course::{Course, Direction, Finished, Goal, Retreat};
 pub(crate) use down::{down, versions};
 pub(crate) use migration::Running;

@@ -76,7 +76,7 @@ impl Site<'_> {
         let dialect = self.engine.dialect();
         let behind = running.statements.iter().take(usize::try_from(reached.done).unwrap_or(usize::MAX));
         for (number, statement) in (1..).zip(behind) {
-            if sets(dialect, &statement.text) {
+            if sets(dialect, statement) {
                 let ran = self.work.execute(&statement.text).await;
                 ran.map_err(|error| running.about(error, number, statement))?;
             }

@@ -1,7 +1,7 @@
 //! Where each migration stands.
 
 use crate::ledger::{Applied, Divergence, Progress};
-use crate::scripts::Script;
+use flow_sql::Script;
 
 /// One migration, of the scripts or of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +69,12 @@ pub(crate) fn status(scripts: &[Script], applied: &[Applied]) -> Vec<MigrationSt
         let empty = row.down.as_ref().map(|down| down.text.trim().is_empty());
         (&row.version, &row.name, Standing::Missing, way(empty))
     }));
-    all.sort_by(|(left, ..), (right, ..)| left.cmp(right));
-    let status = |(version, name, standing, way_back): (&crate::version::Version, &String, _, _)| {
-        MigrationStatus { version: version.to_string(), name: name.clone(), standing, way_back }
+    all.sort_by_key(|(version, ..)| *version);
+    let status = |(version, name, standing, way_back): (&flow_sql::Version, &String, _, _)| MigrationStatus {
+        version: version.to_string(),
+        name: name.clone(),
+        standing,
+        way_back,
     };
     all.into_iter().map(status).collect()
 }

@@ -1,9 +1,9 @@
 //! Runs a script whose statements commit one by one.
 
 use flow_core::{Digest, ErrorKind, StepError};
-use flow_sql::{Dialect, Statement};
+use flow_sql::{Conduct, Dialect, Statement};
 
-use super::conduct::{Conduct, begins, commits};
+use super::conduct::Control;
 use super::migration::Running;
 use super::site::Site;
 use crate::ledger::{Begun, Reached};
@@ -25,16 +25,17 @@ impl Site<'_> {
         let mut transaction = false;
         let before = self.engine.references(self.work.as_mut(), running.statements).await?;
         for (number, statement) in (1..).zip(running.statements).skip(skipped(reached)) {
-            let conduct = Conduct::of(self.engine.dialect(), &statement.text);
+            let conduct = statement.conduct(self.engine.dialect());
             let ended = match conduct {
-                Conduct::Control if begins(self.engine.dialect(), &statement.text) => {
-                    transaction = true;
-                    self.work.execute(&statement.text).await
-                }
                 Conduct::Control => {
-                    let ended = self.control(running, number, statement, reached).await;
-                    transaction &= !ended.as_ref().is_ok_and(|ended| *ended);
-                    ended.map(drop)
+                    let control = Control::of(self.engine.dialect(), statement);
+                    let ended = self.control(running, number, statement, control, reached).await;
+                    match control {
+                        Control::Begins => transaction = true,
+                        Control::Commits | Control::TakesBack => transaction &= ended.is_err(),
+                        Control::Stays => {}
+                    }
+                    ended
                 }
                 _ if transaction => self.work.execute(&statement.text).await,
                 Conduct::Within => self.within_own(running, number, statement, reached).await,
@@ -66,27 +67,24 @@ impl Site<'_> {
         running.check_references(self.engine, self.work.as_mut(), before).await
     }
 
-    /// Ends the script's own transaction, with the record of it inside. Says whether it is ended.
+    /// Runs a statement that begins or ends the script's own transaction; the record of it commits inside.
     async fn control(
         &mut self,
         running: Running<'_>,
         number: u32,
         statement: &Statement,
+        control: Control,
         reached: &mut Reached,
-    ) -> Result<bool, StepError> {
-        if !commits(self.engine.dialect(), &statement.text) {
-            self.work.execute(&statement.text).await?;
-            let first = statement.text.get(..8).unwrap_or_default();
-            return Ok(
-                first.eq_ignore_ascii_case("ROLLBACK") && !statement.text.to_uppercase().contains(" TO ")
-            );
+    ) -> Result<(), StepError> {
+        if control != Control::Commits {
+            return self.work.execute(&statement.text).await;
         }
         let after = reached_by(running.statements, number);
         self.work.regain().await?;
         self.history.reach(self.work.as_mut(), running.version, &after).await?;
-        self.work.commit().await?;
+        self.work.execute(&statement.text).await?;
         *reached = after;
-        Ok(true)
+        Ok(())
     }
 
     /// Runs one statement in a transaction of its own that holds its record.

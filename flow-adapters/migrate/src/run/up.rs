@@ -4,17 +4,15 @@ use std::time::Instant;
 
 use flow_core::port::AppliedMigration;
 use flow_core::{ErrorKind, Permit, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Script, Version};
 
-use super::conduct::{changes_session, stepwise};
+use super::conduct::is_stepwise;
 use super::course::{Course, Direction, Finished, Goal};
 use super::migration::Running;
 use super::site::Site;
 use crate::config::Waits;
 use crate::engine::Engine;
 use crate::ledger::{self, Applied, Progress, Reached};
-use crate::scripts::Script;
-use crate::version::Version;
 
 /// Applies what is pending up to `goal`.
 pub(crate) async fn up(
@@ -64,7 +62,8 @@ impl<'a> Up<'a> {
             pending.into_iter().filter(|script| last.as_ref().is_none_or(|last| script.version <= *last))
         {
             self.site.next().await?;
-            let transactional = !stepwise(self.site.engine.dialect(), script.mode, &script.up.statements);
+            let transactional =
+                !is_stepwise(self.site.engine.dialect(), script.up.mode, &script.up.statements);
             let reached = self
                 .site
                 .applied
@@ -148,11 +147,8 @@ impl<'a> Up<'a> {
 
     /// Applies in one transaction with the migration's row, again where the application's locks were in the way.
     async fn whole(&mut self, script: &Script) -> Result<u64, StepError> {
-        self.site.worn = script
-            .up
-            .statements
-            .iter()
-            .any(|statement| changes_session(self.site.engine.dialect(), &statement.text));
+        let dialect = self.site.engine.dialect();
+        self.site.worn = script.up.statements.iter().any(|statement| statement.changes_session(dialect));
         if self.site.engine.dialect() == Dialect::Mysql {
             // Making a table would commit.
             self.site.make_tables().await?;

@@ -228,9 +228,17 @@ async fn what_the_server_does_not_allow_is_denied_and_changes_nothing() {
 async fn a_script_may_do_what_it_likes_to_its_session() {
     let stage = Stage::new(Engine::Postgres).await;
     stage
-        .script("1_a", "CREATE TABLE schema_migrations (x INT); SELECT set_config('search_path', '', false)", None)
-        .script("2_b", "DROP TABLE schema_migrations; SET search_path = elsewhere; SET standard_conforming_strings = off", None)
-        .script("3_c", "CREATE TABLE c (x TEXT DEFAULT '\\'); CREATE TEMP TABLE gone (x INT); SET ROLE pg_monitor", None)
+        .script(
+            "1_a",
+            "CREATE TABLE schema_migrations (x INT); SELECT set_config('search_path', '', false)",
+            None,
+        )
+        .script("2_b", "DROP TABLE schema_migrations; SET search_path = elsewhere", None)
+        .script(
+            "3_c",
+            "CREATE TABLE c (x TEXT DEFAULT '\\'); CREATE TEMP TABLE gone (x INT); SET ROLE pg_monitor",
+            None,
+        )
         .script("4_d", "INSERT INTO gone VALUES (1)", None);
     stage.postgres().sql("postgres", "GRANT pg_monitor TO app").unwrap();
     let error = badly(stage.up().await);
@@ -287,7 +295,7 @@ async fn the_applications_locks_are_waited_for_briefly_and_asked_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_transaction_is_named_before_a_migration_waits_for_it() {
     for engine in [Engine::Postgres, Engine::Mariadb] {
-        let stage = Stage::new(engine).await;
+        let stage = Stage::alone(engine).await;
         stage.ask("CREATE TABLE seen (x INT)").await;
         stage.script("1_a", "CREATE TABLE a (x INT)", None);
         let mut holder = stage.client();
@@ -301,7 +309,7 @@ async fn an_old_transaction_is_named_before_a_migration_waits_for_it() {
         let config = SqlConfig::new(target, stage.scripts(), stage.scripts(), flow_core::name!("db"));
         let waits = flow_migrate::Waits { transactions: Duration::ZERO, ..flow_migrate::Waits::default() };
         let migrations = SqlMigrations::new(SqlConfig { waits, ..config }).unwrap();
-        let error = until("it is old", || async {
+        let error = until(&format!("a transaction of {engine:?} is old"), || async {
             let course = migrations.up(&key("up"), &Goal::To("nowhere".to_owned())).await;
             Ok(course.stopped.filter(|error| error.kind() == ErrorKind::Unavailable))
         })

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use flow_core::{Fence, Permit, StepError, name};
-use flow_migrate::{Course, Goal, MissingDatabase, Retreat, SqlConfig, SqlMigrations, Target, Waits};
+use flow_migrate::{
+    BackupSettings, Course, Goal, MissingDatabase, Retreat, SqlConfig, SqlMigrations, Target, Waits,
+};
 use flow_proving::server::{Mariadb, Postgres, PostgresVersion};
 use flow_proving::{Directory, Shared};
 use flow_testkit::permit_under;
@@ -63,6 +65,29 @@ impl Stage {
         Self::of(engine, server)
     }
 
+    /// A database of a server of its own, for tests that kill it or that look at all of it.
+    pub(crate) async fn alone(engine: Engine) -> Self {
+        let directory = Directory::new().unwrap();
+        let server = match engine {
+            Engine::Postgres => {
+                let started = Postgres::start(&directory, PostgresVersion::Fifteen, &[]).await;
+                Server::Postgres(Arc::new(started.unwrap()))
+            }
+            Engine::Mariadb => Server::Mariadb(Arc::new(Mariadb::start(&directory, &[]).await.unwrap())),
+            Engine::Sqlite => Server::File,
+        };
+        Self::of(engine, server)
+    }
+
+    /// Kills the server, which has no other stage, and starts it again on the same data.
+    pub(crate) async fn lose_power(&mut self) {
+        match &mut self.server {
+            Server::Postgres(server) => Arc::get_mut(server).unwrap().start_again().await.unwrap(),
+            Server::Mariadb(server) => Arc::get_mut(server).unwrap().start_again().await.unwrap(),
+            Server::File => {}
+        }
+    }
+
     fn of(engine: Engine, server: Server) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("stage_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -113,6 +138,37 @@ impl Stage {
 
     pub(crate) fn migrations(&self) -> SqlMigrations {
         migrations(&self.url, self.directory.path(), Waits::default())
+    }
+
+    pub(crate) fn config(&self) -> SqlConfig {
+        config(&self.url, self.directory.path(), Waits::default())
+    }
+
+    /// Runs statements as the application does, whose tables are its own.
+    pub(crate) async fn ask_as_owner(&self, sql: &str) -> Vec<String> {
+        match self.engine {
+            Engine::Postgres => self.ask(&format!("SET ROLE app; {sql}")).await,
+            _ => self.ask(sql).await,
+        }
+    }
+
+    /// Restores a dump by the server's own tool.
+    pub(crate) async fn restore(&self, dump: &Path) {
+        let mut command = match &self.server {
+            Server::Postgres(server) => {
+                let mut command = Command::new(PostgresVersion::Fifteen.tools().unwrap().join("pg_restore"));
+                command.args(["-U", "postgres", "-d", &self.name, "-p", &server.port().to_string(), "-h"]);
+                command.arg(server.socket_folder()).arg(dump);
+                command
+            }
+            Server::Mariadb(server) => {
+                let mut command = Command::from(server.client(&self.name).unwrap());
+                command.stdin(std::fs::File::open(dump).unwrap());
+                command
+            }
+            Server::File => panic!("a file is its own dump"),
+        };
+        assert!(command.status().await.unwrap().success());
     }
 
     /// As a caller who waits for nobody.
@@ -169,8 +225,9 @@ impl Stage {
                 self.ask(&format!("SELECT COALESCE(IS_USED_LOCK('{key:x}'), 0)")).await != ["0"]
             }
             Engine::Sqlite => {
-                let file = std::fs::File::open(self.directory.path().join("app.db-flow.lock"));
-                file.is_ok_and(|file| file.try_lock_shared().is_err())
+                let path = self.directory.path().join("app.db-flow.lock");
+                let named = std::fs::read(&path).is_ok_and(|name| !name.is_empty());
+                named && std::fs::File::open(path).is_ok_and(|file| file.try_lock_shared().is_err())
             }
         }
     }
@@ -216,7 +273,7 @@ impl Stage {
     /// Applies in another process.
     pub(crate) fn process(&self) -> Child {
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "stage::apply_in_another_process", "--ignored", "--quiet"])
+            .args(["--exact", "crash::apply_in_another_process", "--ignored", "--quiet"])
             .env(ROOT, self.directory.path())
             .env(URL, &self.url)
             .stdout(Stdio::null())
@@ -232,19 +289,22 @@ pub(crate) fn key(text: &str) -> Permit {
 }
 
 fn migrations(url: &str, root: &Path, waits: Waits) -> SqlMigrations {
-    let target = Target::parse(url).unwrap();
-    let config = SqlConfig::new(target, root.join("scripts"), root.join("backups"), name!("db"));
-    SqlMigrations::new(SqlConfig { waits, missing: MissingDatabase::Create, ..config }).unwrap()
+    SqlMigrations::new(config(url, root, waits)).unwrap()
 }
 
-/// Not a test of its own: what another process runs.
-#[tokio::test]
-#[ignore = "run as another process by the tests beside it"]
-async fn apply_in_another_process() {
+fn config(url: &str, root: &Path, waits: Waits) -> SqlConfig {
+    let target = Target::parse(url).unwrap();
+    let config = SqlConfig::new(target, root.join("scripts"), root.join("backups"), name!("db"));
+    let tools = vec![PostgresVersion::Fifteen.tools().unwrap(), "/usr/bin".into()];
+    let backup = BackupSettings { tools, ..BackupSettings::default() };
+    SqlConfig { waits, missing: MissingDatabase::Create, backup, ..config }
+}
+
+/// What another process runs.
+pub(crate) async fn apply_in_another_process(url: &str) {
     let root = std::env::var_os(ROOT).expect("run by another test");
-    let url = std::env::var(URL).expect("run by another test");
     let permit = key(&format!("process {}", std::process::id()));
-    let course = migrations(&url, Path::new(&root), Waits::default()).up(&permit, &Goal::Latest).await;
+    let course = migrations(url, Path::new(&root), Waits::default()).up(&permit, &Goal::Latest).await;
     assert!(course.stopped.is_none(), "{course:?}");
 }
 

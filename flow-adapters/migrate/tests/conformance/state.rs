@@ -133,13 +133,12 @@ async fn the_schema_digest_comes_back_with_the_schema_and_ignores_our_own_table(
 #[tokio::test]
 async fn every_problem_of_every_script_is_invalid_and_named() {
     let world = World::new();
-    world.script("1_a", "BEGIN; CREATE TABLE t(a); COMMIT", None);
+    world.script("1_a", "DROP TABLE _flow_migrations; SELECT 1; DELETE FROM _flow_migrations", None);
     world.script("01_b", "-- nothing", None);
     let error = world.migrations().scripts().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let problems = std::error::Error::source(&error).unwrap().to_string();
-    for expected in ["statement 1, line 1: `BEGIN`", "statement 3", "`01_b.up.sql`: holds no", "same version"]
-    {
+    for expected in ["statement 1, line 1: `_flow_migrations`", "statement 3", "same version"] {
         assert!(problems.contains(expected), "{expected} not in {problems}");
     }
     assert_eq!(world.migrations().apply(&permit()).await.unwrap_err().kind(), ErrorKind::Invalid);

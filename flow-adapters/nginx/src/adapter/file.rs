@@ -342,7 +342,7 @@ fn intended(config: &FileConfig) -> PathBuf {
     config.state_dir.join("intended.conf")
 }
 
-fn lock(config: &FileConfig) -> Result<std::fs::File, StepError> {
+fn lock(config: &FileConfig) -> Result<files::Lock, StepError> {
     files::make_directory(&config.state_dir, 0o700)?;
     files::lock(&config.state_dir.join(".lock"))
 }

@@ -112,13 +112,24 @@ pub(crate) fn sync(directory: &Path) -> Result<(), StepError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(lasting)
 }
 
-/// Takes the lock at `path`; it is held as long as the file is open.
-pub(crate) fn lock(path: &Path) -> Result<File, StepError> {
+/// A lock that is held until this is dropped. It is given back by name: a process that is being started has a copy of the open file until
+/// it becomes another program, and would hold the lock as long.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock at `path`.
+pub(crate) fn lock(path: &Path) -> Result<Lock, StepError> {
     let unusable = |error| refused("the lock cannot be taken", path, error);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(unusable)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => {
             Err(StepError::new(ErrorKind::Unavailable, "somebody else changes the routing")
                 .fact("lock", path.display()))
@@ -137,4 +148,20 @@ pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<Fi
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(content)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_was_given_back_is_free_though_a_process_that_is_being_started_has_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let held = lock(&path).unwrap();
+        assert_eq!(lock(&path).unwrap_err().kind(), ErrorKind::Unavailable);
+        let _copy = held.0.try_clone().unwrap();
+        drop(held);
+        lock(&path).unwrap();
+    }
 }

@@ -81,6 +81,8 @@ impl Pm2Processes {
             found.leader.get_or_insert_with(|| member.process.clone());
             found.members.push(member);
         }
+        let leaders = all.values().filter_map(|found| Some(found.leader.as_ref()?.id)).collect();
+        self.settled.keep(service, &leaders);
         Ok(all.into_values().collect())
     }
 

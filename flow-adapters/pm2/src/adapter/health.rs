@@ -20,7 +20,14 @@ impl Pm2Processes {
             found = self.look(service, instance).await?;
         }
         let (Some(leader), Some(record)) = (&found.leader, &found.record) else { return Ok(Health::Gone) };
-        if let Err(reason) = self.evidence(&found, leader, record).await? {
+        let verdict = match self.evidence(&found, leader, record).await? {
+            Ok(()) => self.has_settled(&found, leader, service),
+            not_ready => {
+                self.settled.not_ready(service, leader.id);
+                not_ready
+            }
+        };
+        if let Err(reason) = verdict {
             return Ok(Health::Unhealthy { reason });
         }
         // An answer of a process that has ended since is none.
@@ -31,7 +38,7 @@ impl Pm2Processes {
         }
     }
 
-    /// What speaks for a running instance: nothing does not.
+    /// What speaks for it that a running instance is ready: nothing does not.
     async fn evidence(
         &self,
         found: &Found,
@@ -48,16 +55,6 @@ impl Pm2Processes {
         if self.config.readiness.needs_message() && !self.said_ready(found, leader, record).await? {
             return Ok(Err("it has not said that it is ready, or nobody heard it".to_owned()));
         }
-        let (restarts, age) = (found.restarts(), self.outside.age(leader.id));
-        let settled = if restarts == 0 { self.config.settle } else { self.config.settle_again };
-        if age < settled {
-            let again = if restarts == 0 {
-                String::new()
-            } else {
-                format!(" since PM2 started it again, {restarts} times by now")
-            };
-            return Ok(Err(format!("it has run for {age:?}{again}, and must for {settled:?}")));
-        }
         if self.config.readiness.needs_probe()
             && let Err(reason) = probe::ask(&*self.clock, &record.address, &record.spec.health).await
         {
@@ -67,6 +64,21 @@ impl Pm2Processes {
             return self.listens(leader, record).await;
         }
         Ok(Ok(()))
+    }
+
+    /// Whether a process that is ready has been so for long enough.
+    fn has_settled(&self, found: &Found, leader: &Process, service: &Name) -> Result<(), String> {
+        let restarts = found.restarts();
+        let settle = if restarts == 0 { self.config.settle } else { self.config.settle_again };
+        let times = (self.clock.monotonic(), self.outside.age(leader.id));
+        self.settled.ready(service, leader.id, times, settle).map_err(|ready_for| {
+            let again = if restarts == 0 {
+                String::new()
+            } else {
+                format!(" since PM2 started it again, {restarts} times by now")
+            };
+            format!("it has been ready for {ready_for:?}{again}, and must for {settle:?}")
+        })
     }
 
     /// Whether the process said that it is ready; what was heard is noted.

@@ -110,11 +110,13 @@ impl Pm2Processes {
     async fn watch(&self, record: &Record, app: &Prepare, pid: u32) -> Result<Instance, StepError> {
         let bus = self.home.bus();
         let exit = pin!(bus.until(&app.name, |track| track.exits > 0));
-        let ended = match select(exit, self.clock.sleep(self.config.watch)).await {
-            Either::Left(_) => true,
-            Either::Right(_) => self.outside.running(pid).await.map_err(StepError::after_effect)?.is_none(),
+        let running = match select(exit, self.clock.sleep(self.config.watch)).await {
+            Either::Left(_) => None,
+            Either::Right(_) => self.outside.running(pid).await.map_err(StepError::after_effect)?,
         };
-        if !ended {
+        if let Some(process) = running {
+            // Nobody has seen it ready yet, however late the first look comes.
+            self.settled.not_ready(&record.spec.service, process.id);
             return Ok(record.instance(Some(pid)));
         }
         // Its last words may come behind the news of its end.

@@ -10,6 +10,7 @@ mod probe;
 mod processes;
 mod record;
 mod replace;
+mod settled;
 mod stop;
 
 pub use processes::{ListedApp, Pm2Processes};

@@ -9,6 +9,7 @@ use flow_linux::Machine;
 use super::found::Found;
 use super::outside::{Outside, Place};
 use super::record::{self, app_name};
+use super::settled::Settled;
 use crate::client::{App, CallError, Home};
 use crate::config::Pm2Config;
 use crate::file::Lock;
@@ -37,6 +38,7 @@ pub struct Pm2Processes {
     pub(super) config: Arc<Pm2Config>,
     pub(super) home: Arc<Home>,
     pub(super) outside: Arc<Outside>,
+    pub(super) settled: Arc<Settled>,
     pub(super) place: Place,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -72,6 +74,7 @@ impl Pm2Processes {
         Ok(Self {
             home: Arc::new(Home::new(&config, Arc::clone(&clock))),
             outside: Arc::new(Outside::new(machine, place, config.home.clone(), Arc::clone(&clock))),
+            settled: Arc::default(),
             config: Arc::new(config),
             place,
             clock,

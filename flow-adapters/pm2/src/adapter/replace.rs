@@ -26,8 +26,8 @@ pub struct Replacement {
 }
 
 impl Pm2Processes {
-    /// Carries out a replacement: launches a new instance, waits until it is healthy and has stayed so for the time in which it
-    /// settles, stops an old one, and so on. The first new one that ends or is not healthy in time ends the whole: it is removed,
+    /// Carries out a replacement: launches a new instance, waits until it is healthy, so that it has settled, stops an
+    /// old one, and so on. The first new one that ends or is not healthy in time ends the whole: it is removed,
     /// and the old ones that are left run on. Safe to repeat: what is done already is found so.
     ///
     /// # Errors
@@ -79,30 +79,22 @@ impl Pm2Processes {
         spec: &LaunchSpec,
     ) -> Result<(), StepError> {
         let begun = self.clock.monotonic();
-        // Who dies right after it was ready must not have had an old one stopped for it: nobody watches it afterwards.
-        let mut healthy_since = None;
         loop {
             let health = self.health(&spec.service, &spec.instance).await?;
-            let now = self.clock.monotonic();
             if health.is_healthy() {
-                let since = *healthy_since.get_or_insert(now);
-                if now.saturating_sub(since) >= self.config.settle {
-                    return Ok(());
-                }
-            } else {
-                healthy_since = None;
-                let app = self.app(&spec.service, &spec.instance).await?;
-                let has_ended = !app.is_some_and(|app: App| app.pid.is_some() && app.restarts == 0);
-                if has_ended || now.saturating_sub(begun) >= replacement.ready_within {
-                    let message = if has_ended {
-                        "the new instance has ended"
-                    } else {
-                        "the new instance did not become healthy"
-                    };
-                    return Err(StepError::new(ErrorKind::Failed, message)
-                        .fact("instance", &spec.instance)
-                        .fact("health", format_args!("{health:?}")));
-                }
+                return Ok(());
+            }
+            let app = self.app(&spec.service, &spec.instance).await?;
+            let has_ended = !app.is_some_and(|app: App| app.pid.is_some() && app.restarts == 0);
+            if has_ended || self.clock.monotonic().saturating_sub(begun) >= replacement.ready_within {
+                let message = if has_ended {
+                    "the new instance has ended"
+                } else {
+                    "the new instance did not become healthy"
+                };
+                return Err(StepError::new(ErrorKind::Failed, message)
+                    .fact("instance", &spec.instance)
+                    .fact("health", format_args!("{health:?}")));
             }
             if permit.cancel().is_cancelled() {
                 return Err(StepError::new(ErrorKind::Cancelled, "cancelled while an instance was starting"));

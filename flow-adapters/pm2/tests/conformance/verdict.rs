@@ -197,6 +197,24 @@ async fn nothing_is_healthy_before_it_has_settled() -> Outside<()> {
     Ok(())
 }
 
+/// It has run for longer than it must have been ready for.
+#[tokio::test]
+async fn who_boots_slowly_and_dies_soon_after_it_was_ready_is_never_healthy() -> Outside<()> {
+    for readiness in [Readiness::Message, Readiness::Probe] {
+        let world = World::with(|mut config, _| {
+            config.readiness = readiness;
+            config.settle = Duration::from_millis(1_500);
+            never_restarted(config)
+        })
+        .await?;
+        let slow = Behaviour { boot_ms: 2_000, dies_after_ms: 600, ..Behaviour::of("2") };
+        world.launch(&world.app("2", &slow)?).await?;
+        never_healthy(&world, "2", |reason| reason.contains("has been ready for")).await?;
+        never_healthy(&world, "2", |reason| reason == "gone").await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_is_stopped_before_it_is_ready_does_not_come_back() -> Outside<()> {
     let world = World::with(|mut config, _| {

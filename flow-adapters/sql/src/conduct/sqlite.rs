@@ -1,6 +1,7 @@
 //! SQLite: everything stands in transactions but what works on whole files.
 
 use super::{Conduct, Words};
+use crate::lex::Token;
 
 /// Pragmas that read, or whose effect ends with the connection or the transaction. Any other changes the database or is
 /// refused inside a transaction. `foreign_keys` is among them though a transaction makes it do nothing: it changes the session.
@@ -46,6 +47,6 @@ pub(super) fn changes_session(words: &Words<'_>) -> bool {
 fn is_harmless(words: &Words<'_>) -> bool {
     // `PRAGMA schema.name`: the name is what follows the dot.
     let qualified = words.get(2).is_some_and(|dot| dot.is_symbol("."));
-    let name = words.get(if qualified { 3 } else { 1 }).and_then(|token| token.identifier());
+    let name = words.get(if qualified { 3 } else { 1 }).and_then(Token::identifier);
     name.is_some_and(|name| PRAGMAS.iter().any(|pragma| name.eq_ignore_ascii_case(pragma)))
 }

@@ -11,6 +11,7 @@ pub(super) fn create(schema: &str) -> Vec<String> {
                 up_hash TEXT NOT NULL,
                 down_hash TEXT,
                 down_script LONGTEXT,
+                down_mode TEXT,
                 applied_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
                 applied_under TEXT NOT NULL,
                 fence BIGINT NOT NULL,

@@ -14,7 +14,7 @@ WITH space AS (
     SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'
 ), relation AS (
     SELECT c.*, n.nspname FROM pg_catalog.pg_class AS c JOIN space AS n ON n.oid = c.relnamespace
-    WHERE c.relname NOT IN ('_flow_migrations', '_sqlx_migrations') AND c.relname NOT LIKE '\_flow\_migrations\_%'
+    WHERE c.relname !~ '^_(flow|sqlx)_migrations(_|$)'
     AND NOT EXISTS (SELECT 1 FROM extension WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid)
 )
 SELECT 'schema', nspname, '', '' FROM space AS n WHERE nspname <> 'public'

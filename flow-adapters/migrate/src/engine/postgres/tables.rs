@@ -11,6 +11,7 @@ pub(super) fn create(schema: &str) -> Vec<String> {
                 up_hash TEXT NOT NULL,
                 down_hash TEXT,
                 down_script TEXT,
+                down_mode TEXT,
                 applied_at TIMESTAMPTZ NOT NULL DEFAULT now(),
                 applied_under TEXT NOT NULL,
                 fence BIGINT NOT NULL,

@@ -42,8 +42,11 @@ impl SqliteLock {
                 Err(TryLockError::WouldBlock) => {
                     let mut holder = String::new();
                     file.read_to_string(&mut holder).map_err(|error| about(&path, error))?;
+                    // It is named right after it is taken.
+                    let holder =
+                        if holder.is_empty() { "a migrator that has just begun" } else { holder.trim_end() };
                     return Err(StepError::new(ErrorKind::Unavailable, "another migrator holds the lock")
-                        .fact("holder", holder.trim_end()));
+                        .fact("holder", holder));
                 }
                 Err(TryLockError::Error(error)) => return Err(about(&path, error)),
             }

@@ -1,7 +1,7 @@
 //! Links of this machine: a few system calls each, and no process.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use flow_core::{ErrorKind, StepError};
 
 use super::{Change, Standing, resolved};
-use crate::client::files::{self, off_thread, refused};
+use crate::client::files::{self, Lock, off_thread, refused};
 use crate::config::socket_name;
 use crate::history::History;
 
@@ -25,7 +25,7 @@ pub(super) async fn run<T: Send + 'static>(
     off_thread(move || work(&directory)).await
 }
 
-pub(super) fn lock(directory: &Path) -> Result<File, StepError> {
+pub(super) fn lock(directory: &Path) -> Result<Lock, StepError> {
     files::make_directory(directory, DIRECTORY_MODE)?;
     let found =
         fs::metadata(directory).map_err(|error| refused("the directory cannot be used", directory, error))?;

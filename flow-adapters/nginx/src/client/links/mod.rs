@@ -14,13 +14,13 @@
 mod local;
 mod remote;
 
-use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use flow_core::port::Host;
 use flow_core::{Permit, StepError};
 
+use crate::client::files::Lock;
 use crate::history::History;
 pub(crate) use local::history;
 use remote::Remote;
@@ -64,7 +64,7 @@ impl Links {
     }
 
     /// Keeps other routers of this machine away until it is dropped. On another machine only the run's lease does.
-    pub(crate) async fn lock(&self) -> Result<Option<File>, StepError> {
+    pub(crate) async fn lock(&self) -> Result<Option<Lock>, StepError> {
         match self {
             Self::Local(directory) => local::run(directory, local::lock).await.map(Some),
             Self::Remote(_) => Ok(None),

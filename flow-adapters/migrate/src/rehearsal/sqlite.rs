@@ -1,10 +1,10 @@
-//! Runs pending migrations on a restored copy: up, down and up again, over the rows of the real database.
+//! SQLite: a file is copied and rehearsed on, and what a statement writes is counted.
 
 use std::collections::BTreeMap;
 
 use flow_core::port::StatementImpact;
 use flow_core::{CancelToken, ErrorKind, StepError};
-use flow_sql::Statement;
+use flow_sql::{Script, Statement};
 
 use crate::config::Waits;
 use crate::effect::{Effect, Loss, Measured};
@@ -12,7 +12,6 @@ use crate::engine::Engine as _;
 use crate::engine::sqlite::{Database, Durability, Sqlite, SqliteSession, catalogue, schema};
 use crate::run::{Direction, Running};
 use crate::schema::Schema;
-use crate::scripts::Script;
 
 /// Rehearses `pending` in order. What does not lead back is collected, so that all of it is named at once.
 pub(crate) async fn rehearse(
@@ -131,7 +130,12 @@ async fn back_and_forth(
         .run(engine, session)
         .await?;
     let reverted = State::read(session).await?;
-    same("the down script does not restore the schema", &before.schema, &reverted.schema)?;
+    let message = if down.statements.is_empty() {
+        "the down script is empty"
+    } else {
+        "the down script does not restore the schema"
+    };
+    same(message, &before.schema, &reverted.schema)?;
     running_up(script).run(engine, session).await?;
     let again = schema::read(session).await?;
     same("applied again after its down script it gives another schema", &applied, &again)?;
@@ -142,7 +146,7 @@ fn running_up(script: &Script) -> Running<'_> {
     Running { version: &script.version, direction: Direction::Up, statements: &script.up.statements }
 }
 
-fn same(message: &'static str, expected: &Schema, found: &Schema) -> Result<(), StepError> {
+pub(super) fn same(message: &'static str, expected: &Schema, found: &Schema) -> Result<(), StepError> {
     if expected.digest() == found.digest() {
         return Ok(());
     }
@@ -167,12 +171,12 @@ fn annotate(impacts: &mut [StatementImpact], lost: &[Loss]) {
     }
 }
 
-fn describe(error: &StepError) -> String {
+pub(super) fn describe(error: &StepError) -> String {
     let facts = error.facts().filter(|(name, _)| !["version", "direction", "code"].contains(name));
     let facts: Vec<_> = facts.map(|(name, value)| format!("{name} {value}")).collect();
     format!("{}: {}", error.message(), facts.join(", "))
 }
 
-fn with_facts(error: StepError, facts: &[(String, String)]) -> StepError {
+pub(super) fn with_facts(error: StepError, facts: &[(String, String)]) -> StepError {
     facts.iter().fold(error, |error, (name, value)| error.fact(name.clone(), value))
 }
