@@ -3,7 +3,8 @@
 //! `{command, ok, engine, server_version, applied: [{version, name, direction, statements, transactional, ms}], failed: null |
 //! {version, name, statement, line, code, message}, pending: [version], schema_hash}`; with `migrations: [{version, name, state,
 //! down}]` for `status`, with `plan_hash` and `statements: [{version, n, locks: [{relation, mode}], rewrites, scans, ms, rule}]` for
-//! `plan` and `lint`, and with `reason` or `holder` where something is in the way.
+//! `plan` and `lint`, with `file`, `sha256`, `locked_ms` and `tables: [{name, rows, hash}]` for `backup`, with `equal` and
+//! `mismatches: [{table}]` for `restore-drill`, and with `reason` or `holder` where something is in the way.
 
 use std::error::Error as _;
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ pub(crate) struct Answer {
     pub(crate) schema: Option<String>,
     /// The hash of a plan, and what each of its statements does.
     pub(crate) plan: Option<(String, Vec<StatementPlan>)>,
+    /// What `backup` and `restore-drill` add.
+    pub(crate) backup: Option<Value>,
     error: Option<StepError>,
     reason: Option<String>,
 }
@@ -50,6 +53,7 @@ impl Answer {
             status: Vec::new(),
             schema: None,
             plan: None,
+            backup: None,
             error: None,
             reason: None,
         }
@@ -69,6 +73,13 @@ impl Answer {
             self.end = end(&error);
             self.error = Some(error);
         }
+    }
+
+    /// Ends with a copy that is not as it was proved.
+    pub(crate) fn differs(&mut self, error: StepError) {
+        self.end = End::Failed;
+        self.reason = Some(describe(&error));
+        self.error = Some(error);
     }
 
     pub(crate) const fn is_done(&self) -> bool {
@@ -109,10 +120,13 @@ impl Answer {
             object.insert("plan_hash".to_owned(), hash.as_str().into());
             object.insert("statements".to_owned(), plans.iter().map(statement).collect());
         }
+        if let Some(Value::Object(found)) = &self.backup {
+            object.extend(found.clone());
+        }
         if let Some(holder) = self.fact("holder") {
             object.insert("holder".to_owned(), holder.into());
         }
-        if !self.is_done() && self.end != End::Failed {
+        if !self.is_done() && (self.end != End::Failed || self.reason.is_some()) {
             let reason = self.reason.clone().or_else(|| self.error.as_ref().map(describe));
             object.insert("reason".to_owned(), reason.into());
         }

@@ -1,5 +1,7 @@
 //! Carries one call out.
 
+use std::path::Path;
+
 use flow_core::port::Migrator as _;
 use flow_core::{CancelToken, ErrorKind, Permit, StepError, name};
 use flow_migrate::{
@@ -8,6 +10,7 @@ use flow_migrate::{
 use flow_testkit::permit_under;
 
 use crate::answer::Answer;
+use crate::backups;
 use crate::options::{Command, Options};
 
 pub(crate) async fn carry_out(options: &Options) -> Answer {
@@ -22,20 +25,29 @@ pub(crate) async fn carry_out(options: &Options) -> Answer {
             "the way to the server is not protected: ask for `sslmode=verify-full`",
         );
     }
+    if options.production && matches!(options.command, Command::Backup { .. }) && options.recipient.is_none()
+    {
+        return Answer::refused(word, "backups of production are encrypted: name a `--recipient`");
+    }
     let waits = Waits { migrators: options.lock_timeout, ..Waits::default() };
-    let backups = std::env::temp_dir().join("flow-migrate");
-    let config = SqlConfig::new(target, &options.directory, backups, name!("database"));
+    let backup = backups::settings(options, &target);
+    let config = SqlConfig::new(target, &options.directory, backups::folder(options), name!("database"));
     let migrations = match SqlMigrations::new(SqlConfig {
         layout: options.layout,
         waits,
         missing: MissingDatabase::Create,
+        backup,
         ..config
     }) {
         Ok(migrations) => migrations,
         Err(problems) => return Answer::bad_input(word, &problems.to_string()),
     };
     let mut answer = Answer::new(word);
-    let ran = run(&migrations, &options.command, &mut answer).await;
+    let ran = match &options.command {
+        Command::Backup { out } => back_up(&migrations, out, &mut answer).await,
+        Command::Drill { backup } => drill(&migrations, backup, options, &mut answer).await,
+        command => run(&migrations, command, &mut answer).await,
+    };
     if let Err(error) = ran {
         answer.stopped_by(error);
     }
@@ -60,11 +72,31 @@ async fn run(migrations: &SqlMigrations, command: &Command, answer: &mut Answer)
             Ok(plans) => answer.plan = Some((migrations.plan_hash(&plans).await?.to_string(), plans)),
             Err(error) => answer.stopped_by(error),
         },
-        Command::Status => {}
+        Command::Status | Command::Backup { .. } | Command::Drill { .. } => {}
     }
     answer.server = Some(migrations.server().await?);
     answer.status = migrations.status().await?;
     answer.schema = Some(migrations.schema().await?.to_string());
+    Ok(())
+}
+
+async fn back_up(migrations: &SqlMigrations, out: &Path, answer: &mut Answer) -> Result<(), StepError> {
+    answer.backup = Some(backups::back_up(migrations, &permit(), out).await?);
+    answer.server = Some(migrations.server().await?);
+    Ok(())
+}
+
+async fn drill(
+    migrations: &SqlMigrations,
+    backup: &Path,
+    options: &Options,
+    answer: &mut Answer,
+) -> Result<(), StepError> {
+    let (found, differs) = backups::drill(migrations, backup, options.identity.as_deref()).await?;
+    answer.backup = Some(found);
+    if let Some(error) = differs {
+        answer.differs(error);
+    }
     Ok(())
 }
 

@@ -6,6 +6,8 @@
 //! $ flow_migrate plan --database-url URL --dir DIR          # what is pending, and what is in the way
 //! $ flow_migrate status --database-url URL --dir DIR        # where each migration stands
 //! $ flow_migrate verify --database-url URL --dir DIR        # whether database and scripts agree
+//! $ flow_migrate backup --database-url URL --out FILE [--recipient KEY]
+//! $ flow_migrate restore-drill --backup FILE --scratch-url URL [--identity FILE]
 //! ```
 //!
 //! Each takes `--lock-timeout S` and `--environment NAME`; in `production` the way to the server must be protected. The output is one
@@ -15,6 +17,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool")]
 
 mod answer;
+mod backups;
 mod commands;
 mod options;
 

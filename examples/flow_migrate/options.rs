@@ -21,6 +21,10 @@ pub(crate) enum Command {
     Status,
     /// Says whether database and scripts agree.
     Verify,
+    /// Makes a backup with proof.
+    Backup { out: PathBuf },
+    /// Restores a backup and compares it with the proof beside it.
+    Drill { backup: PathBuf },
 }
 
 /// One call.
@@ -34,6 +38,11 @@ pub(crate) struct Options {
     pub(crate) layout: Option<Layout>,
     pub(crate) lock_timeout: Duration,
     pub(crate) production: bool,
+    /// Where the tools of the server are.
+    pub(crate) tools: Option<PathBuf>,
+    pub(crate) recipient: Option<String>,
+    /// A file with a secret key of age.
+    pub(crate) identity: Option<PathBuf>,
 }
 
 /// What was written behind the command.
@@ -46,13 +55,20 @@ struct Written {
     environment: Option<String>,
     to: Option<String>,
     steps: Option<String>,
+    out: Option<String>,
+    backup: Option<String>,
+    scratch: Option<String>,
+    tools: Option<String>,
+    recipient: Option<String>,
+    identity: Option<String>,
     all: bool,
 }
 
 impl Options {
     pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
-        let (word, rest) =
-            arguments.split_first().context("no command: up, down, plan, lint, status or verify")?;
+        let (word, rest) = arguments
+            .split_first()
+            .context("no command: up, down, plan, lint, status, verify, backup or restore-drill")?;
         let written = Written::read(rest)?;
         let command = match word.as_str() {
             "up" => Command::Up(written.to.clone().map_or(Goal::Latest, Goal::To)),
@@ -61,22 +77,17 @@ impl Options {
             "lint" => Command::Lint,
             "status" => Command::Status,
             "verify" => Command::Verify,
-            "backup" | "restore-drill" => bail!("`{word}` is not there yet"),
+            "backup" => Command::Backup { out: written.out.clone().context("`--out` is missing")?.into() },
+            "restore-drill" => {
+                Command::Drill { backup: written.backup.clone().context("`--backup` is missing")?.into() }
+            }
             other => bail!("no such command: `{other}`"),
         };
         ensure!(
             written.to.is_none() || ["up", "down"].contains(&word.as_str()),
             "`--to` does not go with `{word}`"
         );
-        let layout = match written.format.as_deref().unwrap_or("auto") {
-            "auto" => None,
-            "sqlx" => Some(Layout::Sqlx),
-            "diesel" => Some(Layout::Diesel),
-            "golang-migrate" => Some(Layout::GolangMigrate),
-            "popx" => Some(Layout::Popx),
-            "flyway" => Some(Layout::Flyway),
-            other => bail!("no such format: `{other}`"),
-        };
+        let layout = layout(written.format.as_deref().unwrap_or("auto"))?;
         let seconds = written.lock_timeout.as_deref().unwrap_or("60");
         let seconds: u64 = seconds
             .parse()
@@ -86,16 +97,42 @@ impl Options {
             ["development", "testing", "staging", "production"].contains(&environment),
             "no such environment: `{environment}`"
         );
+        let url = match command {
+            // A copy needs no database that it was of.
+            Command::Drill { .. } => written.scratch.context("`--scratch-url` is missing")?,
+            _ => written.url.context("`--database-url` is missing")?,
+        };
+        let directory = match (written.directory, &command) {
+            (Some(directory), _) => directory.into(),
+            (None, Command::Backup { .. } | Command::Drill { .. }) => PathBuf::from("."),
+            (None, _) => bail!("`--dir` is missing"),
+        };
         Ok(Self {
             word: word.clone(),
             command,
-            url: written.url.context("`--database-url` is missing")?,
-            directory: written.directory.context("`--dir` is missing")?.into(),
+            url,
+            directory,
             layout,
             lock_timeout: Duration::from_secs(seconds),
             production: environment == "production",
+            tools: written.tools.map(PathBuf::from),
+            recipient: written.recipient,
+            identity: written.identity.map(PathBuf::from),
         })
     }
+}
+
+/// The format of a folder; none to tell by its files.
+fn layout(format: &str) -> Result<Option<Layout>> {
+    Ok(match format {
+        "auto" => None,
+        "sqlx" => Some(Layout::Sqlx),
+        "diesel" => Some(Layout::Diesel),
+        "golang-migrate" => Some(Layout::GolangMigrate),
+        "popx" => Some(Layout::Popx),
+        "flyway" => Some(Layout::Flyway),
+        other => bail!("no such format: `{other}`"),
+    })
 }
 
 impl Written {
@@ -116,6 +153,12 @@ impl Written {
                 "--environment" => &mut written.environment,
                 "--to" => &mut written.to,
                 "--steps" => &mut written.steps,
+                "--out" => &mut written.out,
+                "--backup" => &mut written.backup,
+                "--scratch-url" => &mut written.scratch,
+                "--bin-dir" => &mut written.tools,
+                "--recipient" => &mut written.recipient,
+                "--identity" => &mut written.identity,
                 _ => bail!("no such option: `{option}`"),
             };
             let value = rest.next().with_context(|| format!("`{option}` needs a value"))?;
@@ -157,6 +200,8 @@ mod tests {
         assert_eq!(command("down"), Command::Down(Retreat::Steps(1)));
         assert_eq!(command("down --steps 4"), Command::Down(Retreat::Steps(4)));
         assert_eq!(command("down --all"), Command::Down(Retreat::All));
+        let drill = parse("restore-drill --backup b --scratch-url sqlite:s").unwrap();
+        assert_eq!((drill.command, drill.url.as_str()), (Command::Drill { backup: "b".into() }, "sqlite:s"));
         let options = parse(&format!("status {BASE} --lock-timeout 5 --environment production")).unwrap();
         assert_eq!((options.lock_timeout, options.production), (Duration::from_secs(5), true));
     }
@@ -167,6 +212,8 @@ mod tests {
             (String::new(), "no command"),
             (format!("sideways {BASE}"), "no such command"),
             ("up --dir d".to_owned(), "`--database-url` is missing"),
+            ("backup --database-url x".to_owned(), "`--out` is missing"),
+            ("restore-drill --backup b --database-url x".to_owned(), "`--scratch-url` is missing"),
             ("up --database-url x".to_owned(), "`--dir` is missing"),
             (format!("down --all --steps 1 {BASE}"), "do not go together"),
             (format!("down --steps x {BASE}"), "no whole number"),

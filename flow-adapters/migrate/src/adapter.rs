@@ -107,8 +107,9 @@ impl SqlMigrations {
     /// of `identities`, secret keys of age.
     ///
     /// # Errors
-    /// [`Failed`](ErrorKind::Failed) with the tables that differ; [`NotFound`](ErrorKind::NotFound) where the backup is gone;
-    /// [`Denied`](ErrorKind::Denied) where no identity opens it.
+    /// [`Failed`](ErrorKind::Failed) with the tables that differ, or where the bytes of the backup are not the ones that were proved;
+    /// those are restored, to find the tables, only on a server that the configuration names for scratch copies.
+    /// [`NotFound`](ErrorKind::NotFound) where the backup is gone; [`Denied`](ErrorKind::Denied) where no identity opens it.
     pub async fn drill(
         &self,
         proof: &BackupProof,

@@ -30,6 +30,11 @@ pub(super) trait Copier: Send + Sync + fmt::Debug {
     /// How the name of a dump ends.
     fn suffix(&self) -> &'static str;
 
+    /// Whether restoring runs what stands in a dump, with the rights of the user who restores.
+    fn runs_dumps(&self) -> bool {
+        true
+    }
+
     /// Fills `draft` with the database at one moment and reads, of the same moment, what stands in it. When it fails, nothing of
     /// it runs any more.
     async fn take(&self, draft: &Arc<Draft>, cancel: &CancelToken) -> Result<Taken, StepError>;

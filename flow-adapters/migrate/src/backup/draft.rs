@@ -1,7 +1,7 @@
 //! The file of a backup, from its first byte until it is kept.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use age::x25519::{Identity, Recipient};
@@ -13,6 +13,9 @@ use crate::scratch::Scratch;
 
 /// How the name of an encrypted backup ends.
 pub(super) const SEALED: &str = "age";
+
+/// How an encrypted file begins, and no dump does (<https://age-encryption.org/v1>).
+const HEADER: &[u8] = b"age-encryption.org/v1\n";
 
 /// A private file that is filled once. Dropped before it is kept, it is gone.
 ///
@@ -60,7 +63,7 @@ impl Draft {
 
     /// What was written, to be read back.
     pub(super) fn sealed(&self) -> Sealed {
-        let own = self.seal.as_ref().map(|seal| vec![seal.own.clone()]);
+        let own = self.seal.iter().map(|seal| seal.own.clone()).collect();
         Sealed { path: self.path().to_owned(), identities: own }
     }
 }
@@ -82,15 +85,13 @@ impl Seal {
 /// A finished backup's file, and what opens it.
 pub(super) struct Sealed {
     path: PathBuf,
-    /// None for a file in clear text.
-    identities: Option<Vec<Identity>>,
+    identities: Vec<Identity>,
 }
 
 impl Sealed {
-    /// A kept one; its name says whether it is encrypted.
+    /// A kept one.
     pub(super) fn kept(path: &Path, identities: &[Identity]) -> Self {
-        let is_sealed = path.extension().is_some_and(|extension| extension == SEALED);
-        Self { path: path.to_owned(), identities: is_sealed.then(|| identities.to_vec()) }
+        Self { path: path.to_owned(), identities: identities.to_vec() }
     }
 
     /// Writes what was dumped into `to`, whose reader may stop early. Blocks.
@@ -111,9 +112,12 @@ impl Sealed {
         }
     }
 
-    fn open(&self, file: BufReader<File>) -> Result<Box<dyn Read>, StepError> {
-        let Some(identities) = &self.identities else { return Ok(Box::new(file)) };
-        let all = identities.iter().map(|identity| -> &dyn age::Identity { identity });
+    fn open(&self, mut file: BufReader<File>) -> Result<Box<dyn Read>, StepError> {
+        let first = file.fill_buf().map_err(|error| about(&self.path, error))?;
+        if !first.starts_with(HEADER) {
+            return Ok(Box::new(file));
+        }
+        let all = self.identities.iter().map(|identity| -> &dyn age::Identity { identity });
         let opened = Decryptor::new_buffered(file).and_then(|decryptor| decryptor.decrypt(all));
         match opened {
             Ok(plain) => Ok(Box::new(plain)),
@@ -166,7 +170,7 @@ mod tests {
         let kept = directory.path().join("kept.age");
         let mut changed = bytes.clone();
         *changed.last_mut().unwrap() ^= 1;
-        for bad in [changed, bytes[..bytes.len() - 1].to_vec(), Vec::new()] {
+        for bad in [changed, bytes[..bytes.len() - 1].to_vec(), bytes[..60].to_vec()] {
             std::fs::write(&kept, bad).unwrap();
             let error = read(&Sealed::kept(&kept, std::slice::from_ref(&owner))).unwrap_err();
             assert_eq!(error.message(), "the backup's bytes are damaged");

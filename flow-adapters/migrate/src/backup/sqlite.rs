@@ -43,6 +43,10 @@ impl Copier for SqliteCopier {
         "sqlite"
     }
 
+    fn runs_dumps(&self) -> bool {
+        false
+    }
+
     async fn take(&self, draft: &Arc<Draft>, cancel: &CancelToken) -> Result<Taken, StepError> {
         let copied = scratch(&self.directory).await?;
         let (contents, locked) = copy_locked(&self.database, &copied, cancel).await?;

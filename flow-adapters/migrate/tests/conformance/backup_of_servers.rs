@@ -549,3 +549,27 @@ async fn tables_that_cannot_be_held_still_are_refused_by_name() {
     assert_eq!((error.kind(), fact(&error, "tables")), (ErrorKind::Conflict, "loose in Aria"));
     left_nothing(&stage).await;
 }
+
+#[tokio::test]
+async fn changed_bytes_are_run_by_a_server_only_where_it_was_named_for_copies() {
+    let stage = Stage::new(Engine::Mariadb).await;
+    run(&stage, ACCOUNTS).await;
+    let own = migrations(stage.url(), &root(&stage), settings(&[]));
+    let proof = own.back_up(&permit()).await.unwrap();
+    let text = fs::read_to_string(&proof.backup.path).unwrap();
+    assert!(text.contains("(1,100,'a')"));
+    let traced = text.replace("(1,100,'a')", "(1,101,'a')") + "CREATE DATABASE traced_by_a_dump;\n";
+    fs::write(&proof.backup.path, traced).unwrap();
+    let traces = "SELECT schema_name FROM information_schema.schemata WHERE schema_name = 'traced_by_a_dump'";
+    let error = own.drill(&proof, &[]).await.unwrap_err();
+    assert_eq!(error.message(), "the backup's bytes are not the ones that were proved");
+    assert!(error.facts().all(|(name, _)| name != "tables"));
+    assert_eq!(stage.ask(traces).await, [""; 0]);
+    let named = BackupSettings { scratch: Target::parse(stage.url()).ok(), ..settings(&[]) };
+    let error = migrations(stage.url(), &root(&stage), named).drill(&proof, &[]).await.unwrap_err();
+    assert_eq!(error.message(), "the backup's bytes are not the ones that were proved");
+    assert_eq!(fact(&error, "tables"), "accounts");
+    assert_eq!(stage.ask(traces).await, ["traced_by_a_dump"]);
+    stage.ask("DROP DATABASE traced_by_a_dump").await;
+    assert_eq!(copies(&stage).await, [""; 0]);
+}
