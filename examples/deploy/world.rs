@@ -18,7 +18,7 @@ use flow_local::store::{
     DirectSite, DirectoryAssets, DirectoryConfiguration, DirectoryEvidence, DirectoryVault, HttpProber,
     RuleFiles, Webhook,
 };
-use flow_migrate::{MissingDatabase, SqliteConfig, SqliteMigrations};
+use flow_migrate::{MissingDatabase, SqlConfig, SqlMigrations, Target};
 use serde::{Deserialize, Serialize};
 
 /// How long the new colour serves before its gate is asked.
@@ -165,12 +165,13 @@ impl Place {
     }
 
     /// The migrations of the release whose scripts stand in `scripts`.
-    pub(crate) fn migrator(&self, scripts: PathBuf) -> Result<Arc<SqliteMigrations>> {
+    pub(crate) fn migrator(&self, scripts: PathBuf) -> Result<Arc<SqlMigrations>> {
         let resource = Name::new(format!("shop-db-{}", self.environment))?;
-        let config = SqliteConfig::new(self.database(), scripts, self.root.join("backups"), resource);
+        let config =
+            SqlConfig::new(Target::sqlite(self.database()), scripts, self.root.join("backups"), resource);
         // The first release makes the database.
-        let config = SqliteConfig { missing: MissingDatabase::Create, ..config };
-        Ok(Arc::new(SqliteMigrations::new(config)?))
+        let config = SqlConfig { missing: MissingDatabase::Create, ..config };
+        Ok(Arc::new(SqlMigrations::new(config)?))
     }
 
     pub(crate) fn assets(&self) -> Arc<DirectoryAssets> {

@@ -4,7 +4,8 @@
 //! sockets or loopback ports below the ephemeral range, ended by its own process id when it is dropped. What the servers
 //! need is installed by `cargo xtask test`; a missing program is an error, never a skip.
 //!
-//! - [`server`]: nginx, HAProxy, Caddy, an SSH server and PM2's daemon, each a private instance;
+//! - [`server`]: nginx, HAProxy, Caddy, an SSH server, PM2's daemon, PostgreSQL, MariaDB and PgBouncer, each a private
+//!   instance; [`Shared`] starts one for all tests of a binary;
 //! - [`app`]: a Node application that behaves, or misbehaves, as it is told;
 //! - [`load`]: users that keep their pace, and a log of every request, the only judge of what was lost;
 //! - [`table`]: processes and sockets as the kernel shows them.
@@ -36,6 +37,7 @@ mod port;
 mod program;
 mod running;
 pub mod server;
+mod shared;
 pub mod table;
 mod tier;
 
@@ -46,6 +48,7 @@ pub use patience::{PATIENCE, until};
 pub use port::Port;
 pub use program::{find, kept_folder};
 pub use running::Running;
+pub use shared::Shared;
 pub use tier::is_long;
 
 /// What was arranged or seen outside the thing under test, or why it could not be.

@@ -38,8 +38,8 @@ pub(crate) fn newest_kept(prefix: &str) -> Outside<PathBuf> {
     for entry in std::fs::read_dir(&kept)? {
         let path = entry?.path();
         let version = path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix(prefix));
-        let numbers: Option<Vec<u64>> =
-            version.and_then(|version| version.split('.').map(|part| part.parse().ok()).collect());
+        let parts = version.map(|version| version.split(['.', '-']).filter(|part| *part != "beta"));
+        let numbers: Option<Vec<u64>> = parts.and_then(|parts| parts.map(|part| part.parse().ok()).collect());
         found.extend(numbers.map(|numbers| (numbers, path)));
     }
     let newest = found.into_iter().max().map(|(_, path)| path);

@@ -92,6 +92,14 @@ impl Running {
         }
     }
 
+    /// Ends it as dropping it does, and then starts another program with the same log. A program that looks whether its
+    /// predecessor lives finds no zombie.
+    pub(crate) fn replace(&mut self, command: &mut Command) -> Outside<()> {
+        self.finish()?;
+        *self = Self::start(command, &self.log)?;
+        Ok(())
+    }
+
     /// Ends it with everything that it started, as dropping it does.
     ///
     /// # Errors

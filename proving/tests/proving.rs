@@ -4,6 +4,9 @@
 #[path = "proving/app.rs"]
 mod app;
 #[cfg(test)]
+#[path = "proving/database.rs"]
+mod database;
+#[cfg(test)]
 #[path = "proving/load.rs"]
 mod load;
 #[cfg(test)]

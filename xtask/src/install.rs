@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::args::Tier;
-use crate::npm_packages::{self, NpmError};
+use crate::kept_packages::{self, KeptError};
 use crate::system_packages::{self, PackageError};
 use crate::tools::{self, ToolError};
 
@@ -16,14 +16,14 @@ pub(crate) enum InstallError {
     /// There is nowhere to keep it.
     #[error(transparent)]
     Folder(#[from] ToolError),
-    /// An npm package.
+    /// A package of npm or PyPI.
     #[error(transparent)]
-    Npm(#[from] NpmError),
+    Kept(#[from] KeptError),
 }
 
 /// Installs what is missing for `tier`.
 pub(crate) fn install(tier: &Tier) -> Result<(), InstallError> {
     system_packages::ensure(tier)?;
     let kept = tools::kept_folder(|name| std::env::var_os(name))?;
-    Ok(npm_packages::ensure(&kept, tier)?)
+    Ok(kept_packages::ensure(&kept, tier)?)
 }

@@ -4,12 +4,14 @@
 mod args;
 mod bench;
 mod install;
+mod kept_packages;
 mod metadata;
 mod mutants;
 mod no_services;
 mod npm_packages;
 mod outside;
 mod public_api;
+mod pypi_packages;
 mod rules;
 mod suite;
 mod system_packages;

@@ -1,4 +1,5 @@
-//! Keeps Debian packages from starting services while they are installed: the suite runs private instances alone.
+//! Keeps Debian packages from starting services, and from making databases for them, while they are installed: the suite runs
+//! private instances alone.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,6 +17,12 @@ const FORBIDDEN: i32 = 101;
 
 /// It names its author, so that one left by a killed run is known and removed by the next.
 const OURS: &str = "#!/bin/sh\n# Put here by `cargo xtask` for the time of an installation.\nexit 101\n";
+
+/// Where the installation of a PostgreSQL looks whether to make a cluster, and have it started with the machine. It keeps a
+/// file that stands there before it.
+const CLUSTERS: &str = "/etc/postgresql-common/createcluster.conf";
+
+const NO_CLUSTER: &str = "# Put here by `cargo xtask`.\ncreate_main_cluster = false\n";
 
 /// Why services could not be forbidden.
 #[derive(Debug, Error)]
@@ -48,6 +55,7 @@ pub(crate) struct NoServices {
 impl NoServices {
     /// Forbids it on this machine. A policy that forbids it already is left as it is.
     pub(crate) fn forbid() -> Result<Self, PolicyError> {
+        make_no_cluster(Path::new(CLUSTERS))?;
         Self::forbid_by(Path::new(POLICY))
     }
 
@@ -71,6 +79,17 @@ impl NoServices {
             status if status.code() == Some(FORBIDDEN) => Ok(Self { own: None }),
             status => Err(PolicyError::Permits { path: policy.to_path_buf(), status }),
         }
+    }
+}
+
+/// Leaves a machine that has PostgreSQL already as it is.
+fn make_no_cluster(conf: &Path) -> Result<(), PolicyError> {
+    let unusable = |source| PolicyError::Unusable { path: conf.to_path_buf(), source };
+    conf.parent().map_or(Ok(()), fs::create_dir_all).map_err(unusable)?;
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(conf) {
+        Ok(mut file) => file.write_all(NO_CLUSTER.as_bytes()).map_err(unusable),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unusable(error)),
     }
 }
 
@@ -104,6 +123,17 @@ mod tests {
         assert_eq!(status.code(), Some(FORBIDDEN));
         drop(forbidden);
         assert!(!policy.exists());
+    }
+
+    #[test]
+    fn no_cluster_is_made_unless_somebody_decided_otherwise() {
+        let directory = tempfile::tempdir().unwrap();
+        let conf = directory.path().join("etc/createcluster.conf");
+        make_no_cluster(&conf).unwrap();
+        assert!(fs::read_to_string(&conf).unwrap().contains("\ncreate_main_cluster = false\n"));
+        fs::write(&conf, "other").unwrap();
+        make_no_cluster(&conf).unwrap();
+        assert_eq!(fs::read_to_string(&conf).unwrap(), "other");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::args::Tier;
 use crate::no_services::{NoServices, PolicyError};
 
-/// A package, the program that shows that it is installed, and what needs it.
+/// A package, the program that shows that it is installed (on the path, else by its whole path), and what needs it.
 type SystemPackage = (&'static str, &'static str, &'static str);
 
 /// What the suite needs.
@@ -18,7 +18,13 @@ const SYSTEM_PACKAGES: &[SystemPackage] = &[
     ("haproxy", "haproxy", "the HAProxy suites"),
     ("openssh-server", "sshd", "the SSH suites"),
     ("nodejs", "node", "the applications behind the servers, and PM2"),
-    ("npm", "npm", "PM2"),
+    ("npm", "npm", "PM2 and PostgreSQL 18"),
+    ("postgresql-15", "/usr/lib/postgresql/15/bin/postgres", "the database suites"),
+    ("pgbouncer", "pgbouncer", "the database suites"),
+    ("mariadb-server-core", "mariadbd", "the database suites"),
+    ("mariadb-client", "mariadb-dump", "the database suites"),
+    ("sqlite3", "sqlite3", "the database suites"),
+    ("python3-pip", "pip3", "the clients of PostgreSQL 18"),
 ];
 
 /// What only the long tier needs.

@@ -1,61 +1,272 @@
+use std::path::Path;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use flow_core::port::{
     AppliedMigration, BackupProof, DataCheck, MigrationScript, MigrationState, Migrator, StatementImpact,
 };
-use flow_core::{Name, Permit, Problems, StepError};
+use flow_core::{CancelToken, Digest, ErrorKind, Name, Permit, Problems, StepError};
+use flow_sql::{Layout, Script};
+use zeroize::Zeroizing;
 
-use crate::client::files::{self, blocking};
-use crate::client::{Database, catalogue, history};
-use crate::config::{ConsistencyQuery, SqliteConfig};
+use crate::backup::{self, Backup, Pruned, Vault};
+use crate::config::{ConsistencyQuery, Place, SqlConfig};
+use crate::engine::sqlite::{Database, Sqlite};
+use crate::engine::{Access, Engine, engine};
+use crate::files::{self, blocking};
+use crate::ledger::{self, Applied, History, Progress};
+use crate::rehearsal::{self, StatementPlan};
+use crate::run::{self, Course, Goal, MigrationStatus, Retreat};
 use crate::schema::Schema;
-use crate::scripts::{self, Script};
-use crate::{apply, backup, ledger, rehearsal, revert};
 
-/// Migrates one SQLite database by the scripts of one directory.
+/// Migrates one database by the scripts of one directory.
 #[derive(Debug, Clone)]
-pub struct SqliteMigrations {
-    config: SqliteConfig,
-    database: Database,
+pub struct SqlMigrations {
+    config: SqlConfig,
+    engine: Arc<dyn Engine>,
+    vault: Vault,
 }
 
-impl SqliteMigrations {
+impl SqlMigrations {
     /// Checks `config` and takes it. Touches nothing yet.
     ///
     /// # Errors
     /// Every problem of the configuration.
-    pub fn new(config: SqliteConfig) -> Result<Self, Problems> {
+    pub fn new(config: SqlConfig) -> Result<Self, Problems> {
         config.check()?;
-        let database = Database::new(config.database.clone(), config.busy_timeout, config.missing);
-        Ok(Self { config, database })
+        Ok(Self { engine: engine(&config), vault: Vault::new(&config), config })
     }
 
-    /// Restores a kept backup beside once more and compares it with its proof: a restore drill.
+    /// Applies what is pending, as far as `goal`, and stops at the first failure. The kind of that failure speaks of the migration that
+    /// failed and not of those before it. May be repeated: what stands is not applied again.
+    pub async fn up(&self, permit: &Permit, goal: &Goal) -> Course {
+        let scripts = match self.ready().await {
+            Ok(scripts) => scripts,
+            Err(error) => return Course::stopped(error),
+        };
+        run::up(self.engine.as_ref(), &self.config.waits, &scripts, permit, goal).await
+    }
+
+    /// Takes back what was applied, as far as `retreat`, newest first, by the kept down scripts, and stops at the first failure. Where
+    /// one of the migrations has no way back, nothing is taken back. May be repeated.
+    pub async fn down(&self, permit: &Permit, retreat: &Retreat) -> Course {
+        match self.engine.is_there().await {
+            Ok(true) => run::down(self.engine.as_ref(), &self.config.waits, permit, retreat).await,
+            // Nothing was ever applied to a database that is not there, so there is nothing to take back from it.
+            Ok(false) => Course::default(),
+            Err(error) => Course::stopped(error),
+        }
+    }
+
+    /// Reads where each migration stands, of the scripts and of the database. Conflicts are answers.
     ///
     /// # Errors
-    /// [`Failed`](flow_core::ErrorKind::Failed) with the tables that differ;
-    /// [`NotFound`](flow_core::ErrorKind::NotFound) where the backup is gone.
-    pub async fn drill(&self, proof: &BackupProof) -> Result<(), StepError> {
-        backup::drill(&self.config.backups, proof).await
+    /// [`Invalid`](flow_core::ErrorKind::Invalid) with every problem of the scripts; any kind where the database cannot be read.
+    pub async fn status(&self) -> Result<Vec<MigrationStatus>, StepError> {
+        let scripts = self.read_scripts().await?;
+        let (applied, _) = self.read_database().await?;
+        Ok(run::status(&scripts, &applied))
+    }
+
+    /// Asks what answers: the product's name in small letters, and its version in its own words, which is empty where a database
+    /// file is not made yet.
+    ///
+    /// # Errors
+    /// [`Unavailable`](flow_core::ErrorKind::Unavailable) where nothing answers.
+    pub async fn server(&self) -> Result<(&'static str, String), StepError> {
+        if !self.engine.is_there().await? {
+            return Ok(("sqlite", String::new()));
+        }
+        let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
+        let software = self.engine.software(session.as_mut()).await?;
+        session.close().await?;
+        Ok((software.product, software.version))
+    }
+
+    /// Reads the digest of the schema, whatever the scripts say. It changes with the schema and with no row.
+    ///
+    /// # Errors
+    /// Any kind where the database cannot be read.
+    pub async fn schema(&self) -> Result<Digest, StepError> {
+        let (_, schema) = self.read_database().await?;
+        Ok(schema.digest())
+    }
+
+    /// Makes a consistent backup with proof, and says for how long writers had to wait. Does the same as
+    /// [`back_up`](Migrator::back_up). May be repeated.
+    ///
+    /// # Errors
+    /// [`Failed`](ErrorKind::Failed) when the restored copy differs, with the tables; [`NotFound`](ErrorKind::NotFound) and
+    /// [`Conflict`](ErrorKind::Conflict) where a tool is missing or older than the server. The database stays as it is.
+    pub async fn back_up_timed(&self, permit: &Permit) -> Result<Backup, StepError> {
+        self.engine.is_there().await?;
+        self.vault.back_up(permit.cancel()).await
+    }
+
+    /// Restores a kept backup beside once more and compares it with its proof: a restore drill. An encrypted one is opened by one
+    /// of `identities`, secret keys of age.
+    ///
+    /// # Errors
+    /// [`Failed`](ErrorKind::Failed) with the tables that differ, or where the bytes of the backup are not the ones that were proved;
+    /// those are restored, to find the tables, only on a server that the configuration names for scratch copies.
+    /// [`NotFound`](ErrorKind::NotFound) where the backup is gone; [`Denied`](ErrorKind::Denied) where no identity opens it.
+    pub async fn drill(
+        &self,
+        proof: &BackupProof,
+        identities: &[Zeroizing<String>],
+    ) -> Result<(), StepError> {
+        self.vault.drill(proof, identities, &CancelToken::new()).await
+    }
+
+    /// Reads the proof that stands beside a kept backup, wherever both were brought.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is none.
+    pub async fn proof_of(&self, backup: &Path) -> Result<BackupProof, StepError> {
+        backup::proof_of(backup).await
+    }
+
+    /// Removes the backups of this database that the configuration's retention does not keep. The newest stays, and so does what
+    /// has no proof, which is named. May be repeated.
+    ///
+    /// # Errors
+    /// In doubt where some could not be removed.
+    pub async fn prune(&self) -> Result<Pruned, StepError> {
+        self.vault.prune().await
+    }
+
+    async fn ready(&self) -> Result<Vec<Script>, StepError> {
+        let scripts = self.read_scripts().await?;
+        self.engine.is_there().await?;
+        Ok(scripts)
     }
 
     async fn read_scripts(&self) -> Result<Vec<Script>, StepError> {
         let directory = self.config.scripts.clone();
         let entries = blocking(move || files::entries(&directory)).await?;
-        Ok(scripts::read(entries)?)
+        let layout = match self.config.layout {
+            Some(layout) => layout,
+            None => Layout::detect(entries.iter().map(|entry| entry.path.as_path()))?,
+        };
+        Ok(flow_sql::read(layout, self.engine.dialect(), entries, |statement| {
+            ledger::refusal(self.engine.dialect(), statement)
+        })?)
+    }
+
+    async fn read_database(&self) -> Result<(Vec<Applied>, Schema), StepError> {
+        if !self.engine.is_there().await? {
+            return Ok((Vec::new(), Schema::default()));
+        }
+        let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
+        let history = History::find(self.engine.as_ref(), session.as_mut()).await?;
+        let applied = history.read(session.as_mut()).await?;
+        let schema = self.engine.schema(session.as_mut()).await?;
+        session.close().await?;
+        Ok((applied, schema))
     }
 
     async fn ask(&self, query: &ConsistencyQuery) -> Result<DataCheck, StepError> {
-        let mut session = self.database.read_snapshot().await?;
-        let found = catalogue::answer(&mut session, &query.sql)
-            .await
-            .map_err(|error| error.fact("check", &query.name))?;
+        let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
+        let rows = session.query(&query.sql, &[]).await.map_err(|error| error.fact("check", &query.name))?;
         session.close().await?;
+        let found = answer(rows);
         Ok(DataCheck { name: query.name.clone(), holds: found == query.expect, found })
+    }
+
+    /// Says what each statement of the pending migrations will do to a running service, from its text and the live catalogue alone.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) as [`state`](Migrator::state); any kind where the database cannot be read.
+    pub async fn lint(&self) -> Result<Vec<StatementPlan>, StepError> {
+        let scripts = self.read_scripts().await?;
+        let (applied, _) = self.read_database().await?;
+        let pending = ledger::pending(&scripts, &applied)?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut catalogue = if self.engine.is_there().await? {
+            let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
+            let catalogue = rehearsal::catalogue(self.engine.as_ref(), session.as_mut()).await?;
+            session.close().await?;
+            catalogue
+        } else {
+            rehearsal::nothing_yet()
+        };
+        Ok(pending.into_iter().flat_map(|script| rehearsal::foretell(&mut catalogue, script)).collect())
+    }
+
+    /// The hash of a plan: of the server, of the pending scripts with their ways back, and of what [`lint`](Self::lint) or
+    /// [`rehearse`](Self::rehearse) foretells of their statements. Approvals can bind to it.
+    ///
+    /// # Errors
+    /// As [`state`](Migrator::state).
+    pub async fn plan_hash(&self, plans: &[StatementPlan]) -> Result<Digest, StepError> {
+        let (product, version) = self.server().await?;
+        Ok(rehearsal::hash((product, &version), &self.state().await?.pending, plans))
+    }
+
+    /// Runs the pending migrations up, down and up again on a restored copy of a server's database, and measures each statement
+    /// there. The database itself is only read.
+    ///
+    /// # Errors
+    /// [`Failed`](ErrorKind::Failed) where a migration fails there, or a way back does not lead back, with all of them;
+    /// [`Invalid`](ErrorKind::Invalid) for a file of SQLite, which [`impact`](Migrator::impact) rehearses.
+    pub async fn rehearse(&self, cancel: &CancelToken) -> Result<Vec<StatementPlan>, StepError> {
+        if let Place::Sqlite(_) = self.config.target.place() {
+            return Err(StepError::new(ErrorKind::Invalid, "a database file is rehearsed by its impact"));
+        }
+        let scripts = self.read_scripts().await?;
+        let (applied, _) = self.read_database().await?;
+        let pending = ledger::pending(&scripts, &applied)?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let copy = self.vault.copy(cancel).await?;
+        let rehearsed = rehearse(copy.engine.as_ref(), &pending, cancel).await;
+        let removed = copy.remove().await;
+        let plans = rehearsed?;
+        removed.map(|()| plans)
+    }
+
+    async fn impact_of_file(&self, path: &Path) -> Result<Vec<StatementImpact>, StepError> {
+        let database = Database::new(path.to_owned(), self.config.waits.tables, self.config.missing);
+        let scripts = self.read_scripts().await?;
+        let copy = backup::scratch(&self.config.backups).await?;
+        let copied = backup::throwaway(&copy);
+        // Without a database the copy stays empty, as the database will be.
+        if database.is_there().await? {
+            backup::copy(&database, &copy).await?;
+        }
+        let engine = Sqlite::new(copied.clone(), self.config.waits.clone());
+        let mut session = copied.read_snapshot().await?;
+        let applied = History::find(&engine, &mut session).await?.read(&mut session).await?;
+        session.close().await?;
+        rehearsal::rehearse_file(&copied, &ledger::pending(&scripts, &applied)?).await
     }
 }
 
+async fn rehearse(
+    engine: &dyn Engine,
+    pending: &[&Script],
+    cancel: &CancelToken,
+) -> Result<Vec<StatementPlan>, StepError> {
+    let mut session = engine.open(Access::Read, cancel).await?;
+    let catalogue = rehearsal::catalogue(engine, session.as_mut()).await?;
+    session.close().await?;
+    rehearsal::rehearse_on_server(engine, pending, catalogue, cancel).await
+}
+
+/// Columns joined by `|`, rows by line feeds.
+fn answer(rows: Vec<crate::engine::Row>) -> String {
+    const ROWS_MAX: usize = 100;
+    let column = |column: Option<String>| column.unwrap_or_else(|| "NULL".to_owned());
+    let more = (rows.len() > ROWS_MAX).then(|| "..".to_owned());
+    let line = |row: crate::engine::Row| row.into_iter().map(column).collect::<Vec<_>>().join("|");
+    rows.into_iter().take(ROWS_MAX).map(line).chain(more).collect::<Vec<_>>().join("\n")
+}
+
 #[async_trait]
-impl Migrator for SqliteMigrations {
+impl Migrator for SqlMigrations {
     fn resource(&self) -> Name {
         self.config.resource.clone()
     }
@@ -66,19 +277,12 @@ impl Migrator for SqliteMigrations {
 
     async fn state(&self) -> Result<MigrationState, StepError> {
         let scripts = self.read_scripts().await?;
-        let (applied, schema) = if self.database.is_there().await? {
-            let mut session = self.database.read_snapshot().await?;
-            let applied = history::read(&mut session).await?;
-            let schema = catalogue::schema(&mut session).await?;
-            session.close().await?;
-            (applied, schema)
-        } else {
-            (Vec::new(), Schema::default())
-        };
+        let (applied, schema) = self.read_database().await?;
         let pending = ledger::pending(&scripts, &applied)?;
+        let stands = |row: &&Applied| !matches!(row.progress, Progress::Applying(_));
         Ok(MigrationState {
             pending: pending.into_iter().map(ledger::port_script).collect(),
-            applied: applied.iter().map(|row| row.version.to_string()).collect(),
+            applied: applied.iter().filter(stands).map(|row| row.version.to_string()).collect(),
             schema: schema.digest(),
         })
     }
@@ -88,47 +292,57 @@ impl Migrator for SqliteMigrations {
         if self.state().await?.pending.is_empty() {
             return Ok(Vec::new());
         }
-        let scripts = self.read_scripts().await?;
-        let copy = backup::scratch(&self.config.backups).await?;
-        let copied = backup::throwaway(&copy);
-        // Without a database the copy stays empty, as the database will be.
-        if self.database.is_there().await? {
-            backup::copy(&self.database, &copy).await?;
+        match self.config.target.place() {
+            Place::Sqlite(path) => self.impact_of_file(path).await,
+            Place::Postgres(_) | Place::Mysql(_) => {
+                let plans = self.rehearse(&CancelToken::new()).await?;
+                Ok(plans.iter().map(StatementPlan::in_words).collect())
+            }
         }
-        let mut session = copied.read_snapshot().await?;
-        let applied = history::read(&mut session).await?;
-        session.close().await?;
-        rehearsal::rehearse(&copied, &ledger::pending(&scripts, &applied)?).await
     }
 
     async fn back_up(&self, permit: &Permit) -> Result<BackupProof, StepError> {
-        self.database.is_there().await?;
-        backup::back_up(&self.database, &self.config.backups, permit).await
+        Ok(self.back_up_timed(permit).await?.proof)
     }
 
     async fn apply(&self, permit: &Permit) -> Result<Vec<AppliedMigration>, StepError> {
-        let scripts = self.read_scripts().await?;
-        self.database.is_there().await?;
-        apply::apply(&self.database, &scripts, permit).await
+        let Course { under_key, stopped, .. } = self.up(permit, &Goal::Latest).await;
+        match stopped {
+            None => Ok(under_key),
+            Some(error) if under_key.is_empty() => Err(error),
+            Some(error) => {
+                let applied: Vec<_> = under_key.iter().map(|applied| applied.version.as_str()).collect();
+                Err(error.after_effect().fact("applied", applied.join(", ")))
+            }
+        }
     }
 
     async fn revert_to(&self, permit: &Permit, applied: &[String]) -> Result<(), StepError> {
-        let keep = revert::versions(applied)?;
-        // Nothing was ever applied to a database that is not there, so there is nothing to take back from it.
-        if !self.database.is_there().await? && keep.is_empty() {
-            return Ok(());
+        // Refused before anything is looked at.
+        run::versions(applied)?;
+        if !applied.is_empty() && !self.engine.is_there().await? {
+            let message = "migrations that should stay are not applied";
+            return Err(StepError::new(ErrorKind::Conflict, message).fact("versions", applied.join(", ")));
         }
-        revert::revert_to(&self.database, &keep, permit).await
+        let Course { finished, stopped, .. } = self.down(permit, &Retreat::Keep(applied.to_vec())).await;
+        match stopped {
+            None => Ok(()),
+            Some(error) if finished.is_empty() => Err(error),
+            Some(error) => {
+                let reverted: Vec<_> = finished.iter().map(|done| done.version.as_str()).collect();
+                Err(error.after_effect().fact("reverted", reverted.join(", ")))
+            }
+        }
     }
 
     async fn check(&self) -> Result<Vec<DataCheck>, StepError> {
-        let mut answers = Vec::new();
-        if self.database.is_there().await? {
-            for query in &self.config.checks {
-                answers.push(self.ask(query).await?);
-            }
-            return Ok(answers);
+        if !self.engine.is_there().await? {
+            return Err(StepError::new(ErrorKind::NotFound, "there is no such database file"));
         }
-        Err(self.database.is_missing())
+        let mut answers = Vec::new();
+        for query in &self.config.checks {
+            answers.push(self.ask(query).await?);
+        }
+        Ok(answers)
     }
 }

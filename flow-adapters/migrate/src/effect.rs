@@ -3,7 +3,7 @@
 //! SQLite has one write lock, and every statement of a migration runs under it; what differs is how much is read and
 //! written meanwhile (<https://www.sqlite.org/lang_altertable.html> names what `ALTER TABLE` rewrites).
 
-use crate::lex::{Token, lex};
+use flow_sql::{Dialect, Token, lex};
 
 /// What a statement does, apart from how many rows it meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct Loss {
 impl Effect {
     /// Reads `statement`.
     pub(crate) fn of(statement: &str) -> Self {
-        let tokens = lex(statement).unwrap_or_default();
+        let tokens = lex(Dialect::Sqlite, statement).unwrap_or_default();
         let name_after = |word: &str| name_after(&tokens, word);
         match tokens.first() {
             Some(first) if first.is("CREATE") => create(&tokens),

@@ -1,20 +1,23 @@
-//! Database migrations, proved before they run: SQLite.
+//! Database migrations, proved before they run: PostgreSQL, MariaDB/MySQL and SQLite.
 //!
-//! [`SqliteMigrations`] implements [`Migrator`](flow_core::port::Migrator) for one database file and one directory of
-//! scripts, `NNNN_name.up.sql` with `NNNN_name.down.sql` where there is a way back.
+//! [`SqlMigrations`] implements [`Migrator`](flow_core::port::Migrator) for one database and one directory of scripts in any
+//! [`Layout`] that flow-sql reads.
 //!
-//! **What it needs**: read and write access to the database file and its directory, and a directory for backups with
-//! room for three copies of it. The application may keep the database open; each migration holds the write lock for
-//! as long as it runs, and a backup for as long as it copies.
+//! **What it needs**: of a server a direct connection (no pooler that gives sessions to transactions) and the right to make tables;
+//! of SQLite write access to the file and its directory. A directory for backups with room for three copies of the database. The
+//! application may go on meanwhile: other migrators wait for one lock, which is also that of applications that migrate themselves with
+//! sqlx, and what they applied is known by their rows in `_sqlx_migrations`.
 //!
 //! **What it can undo**: every migration that had a down script when it was applied. The script is kept in the
 //! database, in the table `_flow_migrations`, so the way back needs no file of an older release. A migration
-//! without one is irreversible, and [`revert_to`](flow_core::port::Migrator::revert_to) names it and touches nothing.
+//! without one is irreversible, and [`revert_to`](flow_core::port::Migrator::revert_to) names it and touches nothing. A
+//! migration is one transaction with its row wherever its statements allow that; what commits by itself (the DDL of MariaDB and MySQL,
+//! `CREATE INDEX CONCURRENTLY`) is recorded statement by statement, so that what stands of it is known, gone on from or taken back.
 //!
 //! ```
 //! use flow_core::name;
 //! use flow_core::port::Migrator;
-//! use flow_migrate::{MissingDatabase, SqliteConfig, SqliteMigrations};
+//! use flow_migrate::{MissingDatabase, SqlConfig, SqlMigrations, Target};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,9 +26,9 @@
 //! # std::fs::create_dir(root.join("migrations"))?;
 //! std::fs::write(root.join("migrations/0001_users.up.sql"), "CREATE TABLE users (name TEXT);")?;
 //! std::fs::write(root.join("migrations/0001_users.down.sql"), "DROP TABLE users;")?;
-//! let migrations = SqliteMigrations::new(SqliteConfig {
+//! let migrations = SqlMigrations::new(SqlConfig {
 //!     missing: MissingDatabase::Create,
-//!     ..SqliteConfig::new(root.join("app.db"), root.join("migrations"), root.join("backups"), name!("app-db"))
+//!     ..SqlConfig::new(Target::sqlite(root.join("app.db")), root.join("migrations"), root.join("backups"), name!("app-db"))
 //! })?;
 //!
 //! // Nothing is changed yet: up, down and up again ran on a copy.
@@ -40,29 +43,28 @@
 //!
 //! migrations.revert_to(&permit, &before.applied).await?;
 //! assert_eq!(migrations.state().await?, before);
-//! migrations.drill(&proof).await?;
+//! migrations.drill(&proof, &[]).await?;
 //! # Ok(())
 //! # }
 //! ```
 
 mod adapter;
-mod apply;
 mod backup;
-mod client;
 mod config;
 mod effect;
+mod engine;
+mod files;
 mod ledger;
-mod lex;
 mod proof;
 mod rehearsal;
-mod revert;
 mod rows;
-mod rules;
+mod run;
 mod schema;
-mod scripts;
-mod split;
-mod transaction;
-mod version;
+mod scratch;
 
-pub use adapter::SqliteMigrations;
-pub use config::{ConsistencyQuery, MissingDatabase, SqliteConfig};
+pub use adapter::SqlMigrations;
+pub use backup::{Backup, BackupSettings, Pruned, Retention};
+pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};
+pub use flow_sql::Layout;
+pub use rehearsal::{Rehearsed, StatementPlan};
+pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Retreat, Standing, Way};

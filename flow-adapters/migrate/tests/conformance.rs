@@ -4,17 +4,38 @@
 #[path = "conformance/apply.rs"]
 mod apply;
 #[cfg(test)]
+#[path = "conformance/approved.rs"]
+mod approved;
+#[cfg(test)]
 #[path = "conformance/backup.rs"]
 mod backup;
+#[cfg(test)]
+#[path = "conformance/backup_of_servers.rs"]
+mod backup_of_servers;
 #[cfg(test)]
 #[path = "conformance/crash.rs"]
 mod crash;
 #[cfg(test)]
+#[path = "conformance/engines.rs"]
+mod engines;
+#[cfg(test)]
+#[path = "conformance/faults.rs"]
+mod faults;
+#[cfg(test)]
 #[path = "conformance/impact.rs"]
 mod impact;
 #[cfg(test)]
+#[path = "conformance/kill.rs"]
+mod kill;
+#[cfg(test)]
+#[path = "conformance/rehearsal.rs"]
+mod rehearsal;
+#[cfg(test)]
 #[path = "conformance/revert.rs"]
 mod revert;
+#[cfg(test)]
+#[path = "conformance/stage.rs"]
+mod stage;
 #[cfg(test)]
 #[path = "conformance/state.rs"]
 mod state;

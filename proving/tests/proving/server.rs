@@ -5,7 +5,9 @@ use std::process::Stdio;
 
 use flow_proving::app::{App, Behaviour};
 use flow_proving::load::{Client, Load};
-use flow_proving::server::{Caddy, Haproxy, Nginx, Pm2, Pm2Version, Sshd};
+use flow_proving::server::{
+    Caddy, Haproxy, Mariadb, Nginx, PgBouncer, Pm2, Pm2Version, PoolMode, Postgres, PostgresVersion, Sshd,
+};
 use flow_proving::table::{self, Process};
 use flow_proving::{Address, Directory, Outside, Port, Request, exchange, is_long, until};
 use serde_json::json;
@@ -168,6 +170,12 @@ fn what_starts_and_waits_can_be_awaited_on_any_thread() {
     is_send(|| Caddy::start(&directory, &serde_json::Value::Null, &address));
     is_send(|| Sshd::start(&directory));
     is_send(|| Pm2::start(&directory, Pm2Version::Seven));
+    is_send(|| Mariadb::start(&directory, &[]));
+    is_send(|| async {
+        let mut server = Postgres::start(&directory, PostgresVersion::Fifteen, &[]).await?;
+        server.start_again().await?;
+        PgBouncer::start(&directory, &server, PoolMode::Session).await
+    });
     is_send(|| exchange(&address, &request));
     let load = Load::of(address.clone(), Client::New);
     is_send(|| async { load.start()?.until(|log| log.requests() > 1).await });

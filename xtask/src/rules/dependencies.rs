@@ -86,7 +86,7 @@ const CORE_MUST_NOT_REACH: [(&str, &[&str]); 3] = [
 ];
 
 /// Support crates without ports: all that adapters may share.
-const SHARED_BY_ADAPTERS: &[&str] = &["flow-linux", "flow-tencent"];
+const SHARED_BY_ADAPTERS: &[&str] = &["flow-linux", "flow-sql", "flow-tencent"];
 
 /// What a member of the workspace is, by its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,13 @@
+use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flow_core::port::Migrator as _;
-use flow_core::{ErrorKind, Fence};
+use flow_core::{Digest, ErrorKind, Fence};
+use flow_migrate::{BackupSettings, Pruned, Retention, SqlConfig, SqlMigrations, Target};
 use flow_testkit::{permit, permit_under};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
@@ -43,7 +46,7 @@ async fn a_backup_is_private_named_by_its_digest_and_holds_every_row() {
     let dump = "SELECT hex(note) || quote(balance) FROM accounts";
     assert_eq!(ask(path, dump).await, world.ask(dump).await);
     assert_eq!(ask(path, "SELECT w FROM words WHERE words MATCH 'hello'").await, ["hello world"]);
-    world.migrations().drill(&proof).await.unwrap();
+    world.migrations().drill(&proof, &[]).await.unwrap();
 }
 
 #[tokio::test]
@@ -56,7 +59,7 @@ async fn the_same_database_gives_the_same_backup_again() {
     world.run("INSERT INTO empty VALUES(1)").await;
     let other = world.migrations().back_up(&permit_under("later", Fence(2), 1)).await.unwrap();
     assert_ne!(other.backup.digest, first.backup.digest);
-    world.migrations().drill(&first).await.unwrap();
+    world.migrations().drill(&first, &[]).await.unwrap();
 }
 
 #[tokio::test]
@@ -73,14 +76,18 @@ async fn one_flipped_value_in_a_kept_backup_is_found_with_its_table() {
         ("DROP TABLE empty", "empty"),
         ("CREATE TABLE extra(a)", "extra"),
     ] {
-        let proof = world.migrations().back_up(&permit()).await.unwrap();
+        let mut proof = world.migrations().back_up(&permit()).await.unwrap();
         let mut copy = connect(&proof.backup.path).await;
         copy.execute(sqlx::raw_sql(AssertSqlSafe(flip))).await.unwrap();
         copy.close().await.unwrap();
-        let error = world.migrations().drill(&proof).await.unwrap_err();
+        let error = world.migrations().drill(&proof, &[]).await.unwrap_err();
+        assert_eq!(error.message(), "the backup's bytes are not the ones that were proved");
+        // Whoever could change the proof as well.
+        proof.backup.digest = Digest::of(&std::fs::read(&proof.backup.path).unwrap());
+        let error = world.migrations().drill(&proof, &[]).await.unwrap_err();
         assert_eq!((error.kind(), fact(&error, "tables")), (ErrorKind::Failed, table), "{flip}");
         std::fs::remove_file(&proof.backup.path).unwrap();
-        assert_eq!(world.migrations().drill(&proof).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(world.migrations().drill(&proof, &[]).await.unwrap_err().kind(), ErrorKind::NotFound);
     }
 }
 
@@ -130,8 +137,45 @@ async fn copies_that_a_dead_process_left_behind_are_swept_away_and_backups_are_n
     for left in [".flow-scratch-1-0", ".flow-scratch-1-0-journal"] {
         std::fs::write(world.backups().join(left), b"production data").unwrap();
     }
-    world.migrations().drill(&proof).await.unwrap();
+    world.migrations().drill(&proof, &[]).await.unwrap();
     assert_eq!(world.backup_files(), [format!("{}.sqlite", proof.backup.digest.hex())]);
+}
+
+#[tokio::test]
+async fn old_backups_are_removed_but_never_the_newest_nor_one_without_its_proof() {
+    let world = World::new();
+    world.run(DATA).await;
+    let keeping = |count, age| {
+        let retention = Retention { count: NonZeroUsize::new(count).unwrap(), age };
+        let backup = BackupSettings { retention, ..BackupSettings::default() };
+        SqlMigrations::new(SqlConfig { backup, ..world.config() }).unwrap()
+    };
+    let mut made = Vec::new();
+    for _ in 0..4 {
+        world.run("INSERT INTO empty VALUES(1)").await;
+        made.push(keeping(9, None).back_up(&permit()).await.unwrap().backup.path);
+    }
+    let proof = |path: &Path| PathBuf::from(format!("{}.proof.json", path.display()));
+    let standing = || made.iter().map(|path| (path.exists(), proof(path).exists())).collect::<Vec<_>>();
+    assert_eq!(keeping(9, None).prune().await.unwrap(), Pruned::default());
+    std::fs::remove_file(proof(&made[0])).unwrap();
+    let pruned = keeping(2, None).prune().await.unwrap();
+    assert_eq!((pruned.removed, pruned.unproved), (vec![made[1].clone()], vec![made[0].clone()]));
+    assert_eq!(standing(), [(true, false), (false, false), (true, true), (true, true)]);
+    let pruned = keeping(9, Some(Duration::ZERO)).prune().await.unwrap();
+    assert_eq!(pruned.removed, [made[2].clone()]);
+    assert_eq!(standing(), [(true, false), (false, false), (false, false), (true, true)]);
+    // Another database's are not this one's to remove.
+    let other = SqlConfig { target: Target::sqlite(world.root().join("other.db")), ..world.config() };
+    let backup = BackupSettings {
+        retention: Retention { count: NonZeroUsize::MIN, age: None },
+        ..BackupSettings::default()
+    };
+    std::fs::write(world.root().join("other.db"), b"").unwrap();
+    let other = SqlMigrations::new(SqlConfig { backup, ..other }).unwrap();
+    other.back_up(&permit()).await.unwrap();
+    assert!(other.prune().await.unwrap().removed.is_empty());
+    assert_eq!(standing()[3], (true, true));
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ const MIGRATIONS: usize = 8;
 #[tokio::test]
 #[ignore = "run as another process by the tests beside it"]
 async fn apply_in_another_process() {
+    if let Ok(url) = std::env::var(crate::stage::URL) {
+        return crate::stage::apply_in_another_process(&url).await;
+    }
     let root = std::env::var_os(ROOT).expect("run by another test");
     let key = format!("process-{}", std::process::id());
     let applied = World::at(Path::new(&root)).migrations().apply(&permit_under(&key, Fence(1), 1)).await;

@@ -1,6 +1,6 @@
 use flow_core::port::Migrator as _;
 use flow_core::{ErrorKind, name};
-use flow_migrate::{ConsistencyQuery, MissingDatabase, SqliteConfig, SqliteMigrations};
+use flow_migrate::{ConsistencyQuery, MissingDatabase, SqlConfig, SqlMigrations};
 use flow_testkit::permit;
 use sqlx::Executor as _;
 
@@ -37,8 +37,8 @@ async fn a_missing_database_is_not_found_and_is_not_made() {
 async fn a_database_that_may_be_made_is_empty_until_it_is_applied_to() {
     let world = World::without_database();
     world.script("1_a", "CREATE TABLE t(a)", Some("DROP TABLE t"));
-    let config = SqliteConfig { missing: MissingDatabase::Create, ..world.config() };
-    let migrations = SqliteMigrations::new(config).unwrap();
+    let config = SqlConfig { missing: MissingDatabase::Create, ..world.config() };
+    let migrations = SqlMigrations::new(config).unwrap();
     assert_eq!(migrations.state().await.unwrap().pending.len(), 1);
     assert_eq!(migrations.impact().await.unwrap().len(), 1);
     migrations.revert_to(&permit(), &[]).await.unwrap();
@@ -56,7 +56,7 @@ async fn reading_changes_no_byte_of_the_database_in_either_journal_mode() {
         world.run(&format!("PRAGMA journal_mode = {mode}; CREATE TABLE t(a); INSERT INTO t VALUES(1)")).await;
         let checks =
             vec![ConsistencyQuery { name: name!("q"), sql: "SELECT a FROM t".into(), expect: "1".into() }];
-        let migrations = SqliteMigrations::new(SqliteConfig { checks, ..world.config() }).unwrap();
+        let migrations = SqlMigrations::new(SqlConfig { checks, ..world.config() }).unwrap();
         let before = world.bytes();
         migrations.scripts().await.unwrap();
         migrations.state().await.unwrap();
@@ -133,13 +133,12 @@ async fn the_schema_digest_comes_back_with_the_schema_and_ignores_our_own_table(
 #[tokio::test]
 async fn every_problem_of_every_script_is_invalid_and_named() {
     let world = World::new();
-    world.script("1_a", "BEGIN; CREATE TABLE t(a); COMMIT", None);
+    world.script("1_a", "DROP TABLE _flow_migrations; SELECT 1; DELETE FROM _flow_migrations", None);
     world.script("01_b", "-- nothing", None);
     let error = world.migrations().scripts().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let problems = std::error::Error::source(&error).unwrap().to_string();
-    for expected in ["statement 1, line 1: `BEGIN`", "statement 3", "`01_b.up.sql`: holds no", "same version"]
-    {
+    for expected in ["statement 1, line 1: `_flow_migrations`", "statement 3", "same version"] {
         assert!(problems.contains(expected), "{expected} not in {problems}");
     }
     assert_eq!(world.migrations().apply(&permit()).await.unwrap_err().kind(), ErrorKind::Invalid);
@@ -161,7 +160,7 @@ async fn an_inconsistency_is_an_answer_and_a_query_that_writes_is_refused() {
     world.run("CREATE TABLE t(a, b); INSERT INTO t VALUES(1, NULL), (2.5, 'x'), (x'00', '')").await;
     let query =
         |name, sql: &str, expect: &str| ConsistencyQuery { name, sql: sql.into(), expect: expect.into() };
-    let ask = |checks| SqliteMigrations::new(SqliteConfig { checks, ..world.config() }).unwrap();
+    let ask = |checks| SqlMigrations::new(SqlConfig { checks, ..world.config() }).unwrap();
     let answers = ask(vec![
         query(name!("rows"), "SELECT a, b FROM t", "1|NULL\n2.5|x\n1 bytes|"),
         query(name!("orphans"), "SELECT count(*) FROM t WHERE a = 1", "0"),
@@ -202,7 +201,7 @@ async fn what_a_writer_left_that_died_in_its_commit_is_played_back_before_anythi
         sql: "SELECT DISTINCT a FROM t".into(),
         expect: "1".into(),
     }];
-    let migrations = SqliteMigrations::new(SqliteConfig { checks, ..world.config() }).unwrap();
+    let migrations = SqlMigrations::new(SqlConfig { checks, ..world.config() }).unwrap();
     assert_eq!(migrations.state().await.unwrap().pending.len(), 2);
     assert!(migrations.check().await.unwrap()[0].holds);
     assert_eq!(world.bytes(), committed);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flow_core::{StepError, name};
-use flow_migrate::{SqliteConfig, SqliteMigrations};
+use flow_migrate::{SqlConfig, SqlMigrations, Target, Waits};
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
@@ -59,20 +59,20 @@ impl World {
         self
     }
 
-    pub(crate) fn config(&self) -> SqliteConfig {
-        SqliteConfig {
-            busy_timeout: Duration::from_secs(30),
-            ..SqliteConfig::new(self.database(), self.scripts(), self.backups(), name!("app-db"))
-        }
+    pub(crate) fn config(&self) -> SqlConfig {
+        let waits = Waits { tables: Duration::from_secs(30), ..Waits::default() };
+        let target = Target::sqlite(self.database());
+        SqlConfig { waits, ..SqlConfig::new(target, self.scripts(), self.backups(), name!("app-db")) }
     }
 
-    pub(crate) fn migrations(&self) -> SqliteMigrations {
-        SqliteMigrations::new(self.config()).unwrap()
+    pub(crate) fn migrations(&self) -> SqlMigrations {
+        SqlMigrations::new(self.config()).unwrap()
     }
 
     /// As an impatient caller, who does not wait for locks.
-    pub(crate) fn impatient(&self) -> SqliteMigrations {
-        SqliteMigrations::new(SqliteConfig { busy_timeout: Duration::ZERO, ..self.config() }).unwrap()
+    pub(crate) fn impatient(&self) -> SqlMigrations {
+        let waits = Waits { tables: Duration::ZERO, attempts: 1, ..Waits::default() };
+        SqlMigrations::new(SqlConfig { waits, ..self.config() }).unwrap()
     }
 
     /// A connection as an application has it: foreign keys are enforced.
@@ -96,7 +96,7 @@ impl World {
     pub(crate) async fn schema(&self) -> Vec<String> {
         self.ask(
             "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_master
-             WHERE tbl_name <> '_flow_migrations' ORDER BY 1",
+             WHERE tbl_name NOT IN ('_flow_migrations', '_sqlx_migrations') ORDER BY 1",
         )
         .await
     }
@@ -118,7 +118,7 @@ impl World {
     pub(crate) fn backup_files(&self) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.backups()) else { return Vec::new() };
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != ".flow-scratch.lock").collect()
+        names.filter(|name| name != ".flow-scratch.lock" && !name.ends_with(".proof.json")).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use flow_core::port::{BackupProof, Migrator};
-use flow_migrate::{ConsistencyQuery, SqliteConfig, SqliteMigrations};
+use flow_migrate::{ConsistencyQuery, SqlConfig, SqlMigrations};
 use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::migrator::{LOST, MigratorFixture, Tables};
 use flow_testkit::fake::{Migration, Statement};
@@ -10,7 +10,7 @@ use crate::world::{World, ask};
 
 struct Fixture {
     world: World,
-    migrations: SqliteMigrations,
+    migrations: SqlMigrations,
 }
 
 async fn fresh() -> Fixture {
@@ -20,8 +20,8 @@ async fn fresh() -> Fixture {
         sql: "SELECT count(*) FROM ledger WHERE note = 'lost'".to_owned(),
         expect: "0".to_owned(),
     };
-    let config = SqliteConfig { checks: vec![lost], ..world.config() };
-    Fixture { migrations: SqliteMigrations::new(config).unwrap(), world }
+    let config = SqlConfig { checks: vec![lost], ..world.config() };
+    Fixture { migrations: SqlMigrations::new(config).unwrap(), world }
 }
 
 #[async_trait]
@@ -67,7 +67,7 @@ impl MigratorFixture for Fixture {
 
 /// The tables of a database file, as its catalogue and its rows have them, by a connection of their own.
 async fn tables(database: &Path) -> Outside<Tables> {
-    let named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> '_flow_migrations'";
+    let named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('_flow_migrations', '_sqlx_migrations')";
     let mut tables = Tables::new();
     for table in ask(database, named).await {
         let mut rows = std::collections::BTreeMap::new();

@@ -1,0 +1,14 @@
+//! Three engines behind one seam: what differs between PostgreSQL, MariaDB/MySQL and SQLite, and nothing else.
+//!
+//! Each engine has the same files: `connection` (one dedicated session), `fault` (what its errors mean), `lock` (one migrator at a
+//! time), `tables` (the history), `footprint` (what stands of a statement), `schema` (the catalogue as objects), `server` (what
+//! must be known before anything is changed).
+
+mod cancel;
+pub(crate) mod mysql;
+pub(crate) mod postgres;
+mod seam;
+pub(crate) mod sqlite;
+pub(crate) mod wait;
+
+pub(crate) use seam::{Access, Engine, Footprint, Lock, Owner, Row, Session, Software, engine};

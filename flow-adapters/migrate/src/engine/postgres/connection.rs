@@ -1,0 +1,172 @@
+//! One dedicated session.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flow_core::{CancelToken, ErrorKind, StepError};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+
+use super::fault::{connecting, ending, fault};
+use crate::config::{Server, Waits};
+use crate::engine::cancel::interruptible;
+use crate::engine::{Access, Row, Session};
+
+/// Backends look this often whether their client is still there while a statement runs, so that the statement of a dead migrator ends.
+const CLIENT_CHECK: Duration = Duration::from_secs(2);
+
+/// What `DISCARD ALL` does, in a form that may be sent in one message.
+const RENEW: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; \
+    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
+
+const WHO: &str = "SELECT pid, extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_activity \
+    WHERE pid = pg_catalog.pg_backend_pid()";
+
+#[derive(Debug)]
+pub(super) struct PostgresSession {
+    connection: PgConnection,
+    server: Server,
+    waits: Waits,
+    cancel: CancelToken,
+    id: String,
+}
+
+impl PostgresSession {
+    pub(super) async fn open(
+        server: &Server,
+        waits: &Waits,
+        name: &str,
+        cancel: &CancelToken,
+    ) -> Result<Self, StepError> {
+        let options = server.postgres().application_name(name).disable_statement_logging();
+        let connection = options.connect().await.map_err(|error| connecting(error, server))?;
+        let cancel = cancel.clone();
+        let mut session =
+            Self { connection, server: server.clone(), waits: waits.clone(), cancel, id: String::new() };
+        session.execute(&session.settings()).await?;
+        session.id = session.who().await?;
+        Ok(session)
+    }
+
+    /// The backend's process and when it began: processes have their ids again, after a while.
+    pub(super) async fn who(&mut self) -> Result<String, StepError> {
+        let rows = self.query(WHO, &[]).await?;
+        let id = rows.first().map(|row| row.iter().flatten().cloned().collect::<Vec<_>>().join(" "));
+        id.ok_or_else(|| StepError::new(ErrorKind::Denied, "the server does not say which session this is"))
+    }
+
+    fn settings(&self) -> String {
+        let statement = self.waits.statement.unwrap_or_default().as_millis();
+        format!(
+            "SET lock_timeout = {}; SET statement_timeout = {statement};
+             SELECT pg_catalog.set_config(name, '{}', false) FROM pg_catalog.pg_settings
+             WHERE name = 'client_connection_check_interval'",
+            self.waits.tables.as_millis(),
+            CLIENT_CHECK.as_millis()
+        )
+    }
+
+    /// Asks for read-only work of one moment.
+    pub(super) async fn restrict(&mut self, access: Access) -> Result<(), StepError> {
+        match access {
+            Access::Read => self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await,
+            Access::Write => Ok(()),
+        }
+    }
+
+    async fn run(&mut self, statement: &str) -> Result<(), sqlx::Error> {
+        // The text is the operator's own script, or built by this crate from quoted names.
+        let running = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(statement)));
+        let interrupt = interrupt(&self.server, &self.waits, &self.id);
+        interruptible(running, &self.cancel, interrupt).await.map(drop)
+    }
+}
+
+/// Asks the server to interrupt what the session `id` runs.
+async fn interrupt(server: &Server, waits: &Waits, id: &str) -> Result<(), StepError> {
+    let pid = id.split(' ').next().unwrap_or_default();
+    let mut other =
+        Box::pin(PostgresSession::open(server, waits, "flow-migrate cancel", &CancelToken::new())).await?;
+    other.execute(&format!("SELECT pg_catalog.pg_cancel_backend({pid})")).await
+}
+
+#[async_trait]
+impl Session for PostgresSession {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn execute(&mut self, statement: &str) -> Result<(), StepError> {
+        self.run(statement).await.map_err(|error| fault(error, &self.cancel))
+    }
+
+    async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError> {
+        let rows = if values.is_empty() {
+            self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(statement))).await
+        } else {
+            let mut arguments = PgArguments::default();
+            for value in values {
+                sqlx::Arguments::add(&mut arguments, *value).map_err(unreadable)?;
+            }
+            // Not kept: a reset of the session takes prepared statements away.
+            let query = sqlx::query_with(AssertSqlSafe(numbered(statement)), arguments).persistent(false);
+            self.connection.fetch_all(query).await
+        };
+        rows.map_err(|error| fault(error, &self.cancel))?.iter().map(row).collect()
+    }
+
+    async fn begin(&mut self) -> Result<(), StepError> {
+        self.execute("BEGIN").await
+    }
+
+    async fn commit(&mut self) -> Result<(), StepError> {
+        self.connection.execute("COMMIT").await.map(drop).map_err(ending)
+    }
+
+    async fn roll_back(&mut self) {
+        let _ = self.connection.execute("ROLLBACK").await;
+    }
+
+    async fn wait_for_locks(&mut self, patience: Option<Duration>) -> Result<(), StepError> {
+        self.execute(&format!("SET lock_timeout = {}", patience.unwrap_or_default().as_millis())).await
+    }
+
+    async fn regain(&mut self) -> Result<(), StepError> {
+        self.execute("SET LOCAL SESSION AUTHORIZATION DEFAULT").await
+    }
+
+    async fn renew(&mut self) -> Result<(), StepError> {
+        self.execute(&format!("{RENEW}; {}", self.settings())).await
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), StepError> {
+        let cancel = self.cancel;
+        self.connection.close().await.map_err(|error| fault(error, &cancel))
+    }
+}
+
+/// `?` as `$1`, `$2`, ..
+fn numbered(statement: &str) -> String {
+    let mut parts = statement.split('?');
+    let first = parts.next().unwrap_or_default().to_owned();
+    (1..).zip(parts).fold(first, |text, (number, part)| format!("{text}${number}{part}"))
+}
+
+fn row(row: &PgRow) -> Result<Row, StepError> {
+    (0..row.len()).map(|index| row.try_get_unchecked(index).map_err(unreadable)).collect()
+}
+
+fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StepError {
+    StepError::new(ErrorKind::Failed, "a value of the database cannot be read").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn question_marks_are_numbered_in_their_order() {
+        assert_eq!(numbered("SELECT ? WHERE a = ?"), "SELECT $1 WHERE a = $2");
+        assert_eq!(numbered("SELECT 1"), "SELECT 1");
+    }
+}

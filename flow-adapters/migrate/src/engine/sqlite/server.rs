@@ -1,0 +1,100 @@
+use async_trait::async_trait;
+use flow_core::{CancelToken, StepError};
+use flow_sql::{Dialect, Statement};
+
+use super::lock::SqliteLock;
+use super::references::{self, References};
+use super::{Database, footprint, schema, tables};
+use crate::config::Waits;
+use crate::engine::{Access, Engine, Footprint, Lock, Owner, Session, Software};
+use crate::schema::Schema;
+
+/// One database file.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    database: Database,
+    waits: Waits,
+}
+
+impl Sqlite {
+    pub(crate) const fn new(database: Database, waits: Waits) -> Self {
+        Self { database, waits }
+    }
+}
+
+#[async_trait]
+impl Engine for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    async fn is_there(&self) -> Result<bool, StepError> {
+        self.database.is_there().await
+    }
+
+    async fn open(&self, access: Access, cancel: &CancelToken) -> Result<Box<dyn Session>, StepError> {
+        Ok(Box::new(self.database.open(access, cancel).await?))
+    }
+
+    async fn lock(&self, owner: &Owner, cancel: &CancelToken) -> Result<Box<dyn Lock>, StepError> {
+        Ok(Box::new(SqliteLock::take(&self.database, owner, self.waits.migrators, cancel).await?))
+    }
+
+    async fn software(&self, session: &mut dyn Session) -> Result<Software, StepError> {
+        let rows = session.query("SELECT sqlite_version()", &[]).await?;
+        Ok(Software { product: "sqlite", version: rows.into_iter().flatten().flatten().collect() })
+    }
+
+    async fn preflight(&self, _work: &mut dyn Session, _lock: &mut dyn Session) -> Result<(), StepError> {
+        // The library is ours, and what the file allows its first write says.
+        Ok(())
+    }
+
+    async fn schema_of_tables(&self, _session: &mut dyn Session) -> Result<String, StepError> {
+        Ok("main".to_owned())
+    }
+
+    async fn tables(&self, session: &mut dyn Session, schema: &str) -> Result<Vec<String>, StepError> {
+        let select = format!(
+            "SELECT name FROM {schema}.sqlite_master
+             WHERE type = 'table' AND name IN ('_flow_migrations', '_sqlx_migrations')"
+        );
+        Ok(session.query(&select, &[]).await?.into_iter().flatten().flatten().collect())
+    }
+
+    fn create_tables(&self, schema: &str) -> Vec<String> {
+        tables::create(schema)
+    }
+
+    async fn schema(&self, session: &mut dyn Session) -> Result<Schema, StepError> {
+        schema::read(session).await
+    }
+
+    async fn footprint(
+        &self,
+        _session: &mut dyn Session,
+        _statement: &str,
+    ) -> Result<Option<Footprint>, StepError> {
+        Ok(Some(footprint::nothing()))
+    }
+
+    async fn clear(&self, _session: &mut dyn Session, _statement: &str) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn is_alive(&self, _session: &mut dyn Session, _id: &str) -> Result<bool, StepError> {
+        // Whoever held the lock before is gone, and what it ran with it.
+        Ok(false)
+    }
+
+    async fn references(
+        &self,
+        session: &mut dyn Session,
+        statements: &[Statement],
+    ) -> Result<Option<References>, StepError> {
+        if !statements.iter().any(|statement| references::can_break(&statement.text)) {
+            return Ok(None);
+        }
+        References::read(session).await.map(Some)
+    }
+}

@@ -1,0 +1,300 @@
+//! The tables of applied migrations.
+
+use flow_core::{ErrorKind, Permit, StepError};
+use flow_sql::{Dialect, Mode, Script, Version};
+
+use super::applied::{Applied, Begun, Checksum, Kept, Progress, Reached, hex};
+use crate::engine::{Engine, Row, Session};
+
+/// Our own table, and that of applications that migrate themselves with sqlx.
+pub(crate) const TABLES: [&str; 2] = ["_flow_migrations", "_sqlx_migrations"];
+
+const COLUMNS: &str = "version, name, up_hash, down_hash, down_script, down_mode, applied_under, fence, statements, ms, \
+    state, done, done_hash, begun, begun_hash, begun_by, footprint";
+
+pub(crate) const WHOLE: &str = "applied";
+const APPLYING: &str = "applying";
+const REVERTING: &str = "reverting";
+const UNWINDING: &str = "unwinding";
+
+/// The tables in the schema that they are in, whatever a script makes of the session.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    schema: String,
+    dialect: Dialect,
+    there: Vec<String>,
+}
+
+impl History {
+    /// Looks where the tables are, or would be.
+    pub(crate) async fn find(engine: &dyn Engine, session: &mut dyn Session) -> Result<Self, StepError> {
+        let schema = engine.schema_of_tables(session).await?;
+        let there = engine.tables(session, &schema).await?;
+        Ok(Self { schema, dialect: engine.dialect(), there })
+    }
+
+    /// Makes the tables that are missing, in the transaction that is open, if one is.
+    pub(crate) async fn create(
+        &self,
+        engine: &dyn Engine,
+        session: &mut dyn Session,
+    ) -> Result<(), StepError> {
+        if self.there.len() == TABLES.len() {
+            return Ok(());
+        }
+        for create in engine.create_tables(&self.schema) {
+            session.execute(&create).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the tables to be there from now on.
+    pub(crate) fn created(&mut self) {
+        self.there = TABLES.map(str::to_owned).to_vec();
+    }
+
+    /// What stands, in the order it was applied.
+    pub(crate) async fn read(&self, session: &mut dyn Session) -> Result<Vec<Applied>, StepError> {
+        let mut found = Vec::new();
+        let [ours, sqlx] = TABLES;
+        if self.has(ours) {
+            let select = format!("SELECT {COLUMNS} FROM {}.{ours} ORDER BY seq", self.schema);
+            for row in session.query(&select, &[]).await? {
+                found.push(applied(row).ok_or_else(unreadable)?);
+            }
+        }
+        if self.has(sqlx) {
+            let hex = match self.dialect {
+                Dialect::Postgres => "encode(checksum, 'hex')",
+                Dialect::Mysql | Dialect::Sqlite => "lower(hex(checksum))",
+            };
+            let select = format!(
+                "SELECT version, description, {hex}, CASE WHEN success THEN 'yes' ELSE 'no' END, execution_time
+                 FROM {}.{sqlx} ORDER BY version",
+                self.schema
+            );
+            for row in session.query(&select, &[]).await? {
+                let foreign = foreign(row).ok_or_else(unreadable)?;
+                if !found.iter().any(|row| row.version == foreign.version) {
+                    found.push(foreign);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn has(&self, table: &str) -> bool {
+        self.there.iter().any(|there| there == table)
+    }
+
+    /// Records `script` as applied, in the transaction that is open.
+    pub(crate) async fn insert(
+        &self,
+        session: &mut dyn Session,
+        script: &Script,
+        permit: &Permit,
+        ms: u64,
+    ) -> Result<(), StepError> {
+        self.insert_row(session, script, permit, ms, WHOLE).await?;
+        self.insert_foreign(session, script, ms, "TRUE").await
+    }
+
+    /// Records that the statements of `script` are being applied one by one.
+    pub(crate) async fn begin(
+        &self,
+        session: &mut dyn Session,
+        script: &Script,
+        permit: &Permit,
+    ) -> Result<(), StepError> {
+        self.insert_row(session, script, permit, 0, APPLYING).await?;
+        self.insert_foreign(session, script, 0, "FALSE").await
+    }
+
+    /// Records `script` in our table alone.
+    pub(crate) async fn insert_row(
+        &self,
+        session: &mut dyn Session,
+        script: &Script,
+        permit: &Permit,
+        ms: u64,
+        state: &str,
+    ) -> Result<(), StepError> {
+        let insert = format!(
+            "INSERT INTO {}._flow_migrations (version, name, up_hash, down_hash, down_script, down_mode, applied_under,
+             fence, statements, ms, state, done) VALUES (?, ?, ?, ?, ?, ?, ?, {}, {}, {ms}, '{state}', 0)",
+            self.schema,
+            permit.fence().0,
+            script.up.statements.len()
+        );
+        let up = script.up.digest.to_string();
+        let down = script.down.as_ref();
+        let (hash, text) = (down.map(|down| down.digest.to_string()), down.map(|down| down.text.as_str()));
+        let values = [
+            Some(script.version.as_str()),
+            Some(&script.name),
+            Some(&up),
+            hash.as_deref(),
+            text,
+            down.map(|down| mode(down.mode)),
+            Some(permit.idempotency_key()),
+        ];
+        session.query(&insert, &values).await.map(drop)
+    }
+
+    /// As sqlx writes it: the name with spaces, the digest of the file, the time in nanoseconds.
+    async fn insert_foreign(
+        &self,
+        session: &mut dyn Session,
+        script: &Script,
+        ms: u64,
+        success: &str,
+    ) -> Result<(), StepError> {
+        let Some(version) = script.version.as_i64() else { return Ok(()) };
+        let checksum = hex(&script.up.sha384);
+        let checksum = match self.dialect {
+            Dialect::Postgres => format!("decode('{checksum}', 'hex')"),
+            Dialect::Mysql | Dialect::Sqlite => format!("X'{checksum}'"),
+        };
+        let insert = format!(
+            "INSERT INTO {}._sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES ({version}, ?, {success}, {checksum}, {})",
+            self.schema,
+            ms.saturating_mul(1_000_000).min(i64::MAX.unsigned_abs())
+        );
+        session.query(&insert, &[Some(&script.name.replace('_', " "))]).await.map(drop)
+    }
+
+    /// Records how far a script came whose statements commit one by one.
+    pub(crate) async fn reach(
+        &self,
+        session: &mut dyn Session,
+        version: &Version,
+        reached: &Reached,
+    ) -> Result<(), StepError> {
+        let begun = reached.begun.as_ref();
+        let update = format!(
+            "UPDATE {}._flow_migrations SET done = {}, done_hash = ?, begun = {}, begun_hash = ?, begun_by = ?,
+             footprint = ? WHERE version = ?",
+            self.schema,
+            reached.done,
+            begun.map_or("NULL".to_owned(), |_| (reached.done + 1).to_string())
+        );
+        let text = |digest: flow_core::Digest| digest.to_string();
+        let hashes = [
+            reached.hash.map(text),
+            begun.map(|begun| text(begun.statement)),
+            begun.and_then(|begun| begun.footprint).map(text),
+        ];
+        let [done, statement, footprint] = &hashes;
+        let by = begun.map(|begun| begun.by.as_str());
+        let values =
+            [done.as_deref(), statement.as_deref(), by, footprint.as_deref(), Some(version.as_str())];
+        session.query(&update, &values).await.map(drop)
+    }
+
+    /// Records that all of `script` stands, with the checksum of what it is now.
+    pub(crate) async fn finish(
+        &self,
+        session: &mut dyn Session,
+        script: &Script,
+        ms: u64,
+    ) -> Result<(), StepError> {
+        let update = format!(
+            "UPDATE {}._flow_migrations SET state = '{WHOLE}', ms = {ms}, statements = {}, up_hash = ?, done = 0,
+             done_hash = NULL, begun = NULL, begun_hash = NULL, begun_by = NULL, footprint = NULL WHERE version = ?",
+            self.schema,
+            script.up.statements.len()
+        );
+        let up = script.up.digest.to_string();
+        session.query(&update, &[Some(&up), Some(script.version.as_str())]).await?;
+        self.delete_foreign(session, &script.version).await?;
+        self.insert_foreign(session, script, ms, "TRUE").await
+    }
+
+    /// Records that the statements of the way back are being run one by one, of all of a migration or of a part.
+    pub(crate) async fn turn(&self, session: &mut dyn Session, row: &Applied) -> Result<(), StepError> {
+        let state = if matches!(row.progress, Progress::Applying(_)) { UNWINDING } else { REVERTING };
+        let update = format!(
+            "UPDATE {}._flow_migrations SET state = '{state}', done = 0, done_hash = NULL, begun = NULL,
+             begun_hash = NULL, begun_by = NULL, footprint = NULL WHERE version = ?",
+            self.schema
+        );
+        session.query(&update, &[Some(row.version.as_str())]).await.map(drop)
+    }
+
+    /// Deletes what is recorded of `version`, in the transaction that is open.
+    pub(crate) async fn delete(&self, session: &mut dyn Session, version: &Version) -> Result<(), StepError> {
+        let delete = format!("DELETE FROM {}._flow_migrations WHERE version = ?", self.schema);
+        session.query(&delete, &[Some(version.as_str())]).await?;
+        self.delete_foreign(session, version).await
+    }
+
+    async fn delete_foreign(&self, session: &mut dyn Session, version: &Version) -> Result<(), StepError> {
+        let Some(version) = version.as_i64() else { return Ok(()) };
+        let delete = format!("DELETE FROM {}._sqlx_migrations WHERE version = {version}", self.schema);
+        session.execute(&delete).await
+    }
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Transaction => "transaction",
+        Mode::Statements => "statements",
+    }
+}
+
+fn applied(row: Row) -> Option<Applied> {
+    let mut columns = row.into_iter();
+    let mut next = || columns.next().flatten();
+    let (version, name, up) = (Version::new(&next()?)?, next()?, next()?.parse().ok()?);
+    let down = match (next(), next(), next()) {
+        (Some(digest), Some(text), Some(kept)) => {
+            let mode = [Mode::Transaction, Mode::Statements].into_iter().find(|one| mode(*one) == kept)?;
+            Some(Kept { digest: digest.parse().ok()?, text, mode })
+        }
+        _ => None,
+    };
+    let (under, fence, statements) = (next()?, next()?.parse().ok()?, next()?.parse().ok()?);
+    let (ms, state) = (next()?.parse().ok()?, next()?);
+    let (done, hash) = (next()?.parse().ok()?, next().map(|hash| hash.parse()).transpose().ok()?);
+    let begun = match (next(), next(), next(), next()) {
+        (Some(_), Some(statement), Some(by), footprint) => {
+            let footprint = footprint.map(|digest| digest.parse()).transpose().ok()?;
+            Some(Begun { statement: statement.parse().ok()?, by, footprint })
+        }
+        _ => None,
+    };
+    let reached = Reached { done, hash, begun };
+    let progress = match state.as_str() {
+        WHOLE => Progress::Whole,
+        APPLYING => Progress::Applying(reached),
+        REVERTING => Progress::Reverting(reached),
+        UNWINDING => Progress::Unwinding(reached),
+        _ => return None,
+    };
+    Some(Applied { version, name, up: Checksum::Ours(up), down, under, fence, statements, ms, progress })
+}
+
+/// A row that sqlx wrote. One without success is what its migrator left of a statement that commits by itself.
+fn foreign(row: Row) -> Option<Applied> {
+    let [version, description, checksum, success, nanoseconds] = <[Option<String>; 5]>::try_from(row).ok()?;
+    let progress = match success.as_deref() {
+        Some("yes") => Progress::Foreign,
+        _ => Progress::Applying(Reached::default()),
+    };
+    Some(Applied {
+        version: Version::new(&version?)?,
+        name: description?,
+        up: Checksum::Sqlx(checksum?),
+        down: None,
+        under: String::new(),
+        fence: 0,
+        statements: 0,
+        ms: nanoseconds.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default() / 1_000_000,
+        progress,
+    })
+}
+
+fn unreadable() -> StepError {
+    StepError::new(ErrorKind::Conflict, "the tables of the history are not as this library writes them")
+}

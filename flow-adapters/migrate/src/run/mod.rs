@@ -1,0 +1,19 @@
+//! Runs migrations: up, down, and on from where an interrupted run stands.
+
+mod conduct;
+mod course;
+mod down;
+mod migration;
+mod resume;
+mod site;
+mod status;
+mod stepwise;
+mod up;
+
+pub(crate) use conduct::{Control, is_stepwise};
+pub use course::{Course, Direction, Finished, Goal, Retreat};
+pub(crate) use down::{down, versions};
+pub(crate) use migration::Running;
+pub(crate) use status::status;
+pub use status::{MigrationStatus, Standing, Way};
+pub(crate) use up::up;
