@@ -47,8 +47,11 @@ pub(crate) fn compare(
     let place = workspace.root().join("target").join("public-api");
     let commit = baseline(workspace)?;
     let earlier = earlier(workspace, &commit, &place)?;
-    let old = documented(workspace, &earlier, &place.join("old"), features)?;
-    let new = documented(workspace, workspace.root(), &place.join("new"), features)?;
+    // To Cargo a crate is the same in both checkouts, by name, version and place in the workspace: in one build directory the later
+    // side would be documented upon what was compiled of the earlier one.
+    let (build, target) = (place.join("build"), workspace.root().join("target"));
+    let old = documented(workspace, &earlier, [&place.join("old"), &build], features)?;
+    let new = documented(workspace, workspace.root(), [&place.join("new"), &target], features)?;
     let (mut compared, mut broken) = (0, Vec::new());
     for name in crates(&old)? {
         let mut check = Command::new(checker);
@@ -99,11 +102,11 @@ fn earlier(workspace: &Workspace, commit: &str, place: &Path) -> Result<PathBuf,
     Ok(directory)
 }
 
-/// Documents the libraries of `checkout` as JSON, and gives the directory that holds it.
+/// Documents the libraries of `checkout` as JSON upon what is compiled in `build`, and gives the directory in `place` that holds it.
 fn documented(
     workspace: &Workspace,
     checkout: &Path,
-    place: &Path,
+    [place, build]: [&PathBuf; 2],
     features: &str,
 ) -> Result<PathBuf, PublicApiError> {
     let mut cargo = workspace.cargo();
@@ -113,7 +116,7 @@ fn documented(
         cargo.args(["--exclude", name]);
     }
     cargo.env("RUSTDOC", workspace.root().join("xtask").join("rustdoc-json.sh")).env("RUSTDOCFLAGS", AS_JSON);
-    cargo.env("CARGO_TARGET_DIR", place).env("CARGO_BUILD_BUILD_DIR", workspace.root().join("target"));
+    cargo.env("CARGO_TARGET_DIR", place).env("CARGO_BUILD_BUILD_DIR", build);
     let made = place.join("doc");
     if made.exists() {
         // Of a crate that is no longer there it would still tell the last.
