@@ -16,9 +16,9 @@ use serde_json::Value;
 use crate::stage::{Engine, Stage};
 use crate::world::fact;
 
-const MATRIX: &str = include_str!("matrix/ddl_matrix.json");
+const MATRIX: &str = include_str!("../../../sql/tests/impact/ddl_matrix.json");
 const OWNER: &str = "SET ROLE app;";
-const SETUP: &str = include_str!("matrix/setup.sql");
+const SETUP: &str = include_str!("../../../sql/tests/impact/setup.sql");
 
 fn operations(server: &str) -> Vec<Value> {
     let matrix: Value = serde_json::from_str(MATRIX).unwrap();

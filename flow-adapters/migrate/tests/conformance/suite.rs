@@ -2,9 +2,9 @@
 
 #[path = "suite/mariadb.rs"]
 mod mariadb;
-#[path = "suite/migrator.rs"]
-mod migrator;
 #[path = "suite/postgres.rs"]
 mod postgres;
 #[path = "suite/server.rs"]
 mod server;
+#[path = "suite/sqlite.rs"]
+mod sqlite;
