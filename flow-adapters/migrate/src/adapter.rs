@@ -6,7 +6,7 @@ use flow_core::port::{
     AppliedMigration, BackupProof, DataCheck, MigrationScript, MigrationState, Migrator, StatementImpact,
 };
 use flow_core::{CancelToken, Digest, ErrorKind, Name, Permit, Problems, StepError};
-use flow_sql::{Layout, Script};
+use flow_sql::{Layout, Script, Version};
 use zeroize::Zeroizing;
 
 use crate::backup::{self, Backup, Pruned, Vault};
@@ -16,7 +16,7 @@ use crate::engine::{Access, Engine, engine};
 use crate::files::{self, blocking};
 use crate::ledger::{self, Applied, History, Progress};
 use crate::rehearsal::{self, StatementPlan};
-use crate::run::{self, Course, Goal, MigrationStatus, Retreat};
+use crate::run::{self, Course, Goal, MigrationStatus, Resolution, Retreat};
 use crate::schema::Schema;
 
 /// Migrates one database by the scripts of one directory.
@@ -56,6 +56,26 @@ impl SqlMigrations {
             Ok(false) => Course::default(),
             Err(error) => Course::stopped(error),
         }
+    }
+
+    /// Says what became of the statement of `version` that was under way when a run was interrupted, where the database itself cannot
+    /// tell: a call of a procedure, or a statement that stands in part. The next [`up`](Self::up) or [`down`](Self::down) goes on from
+    /// there. Nothing is run. Repeated, it is a conflict.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) where nothing is in doubt, or the catalogue shows otherwise; [`Unavailable`](ErrorKind::Unavailable)
+    /// where the statement may still be running.
+    pub async fn resolve(
+        &self,
+        permit: &Permit,
+        version: &str,
+        resolution: Resolution,
+    ) -> Result<(), StepError> {
+        let version = Version::new(version).ok_or_else(|| {
+            StepError::new(ErrorKind::Invalid, "the text is no version").fact("version", version)
+        })?;
+        let scripts = self.ready().await?;
+        run::resolve(self.engine.as_ref(), &self.config.waits, &scripts, permit, &version, resolution).await
     }
 
     /// Reads where each migration stands, of the scripts and of the database. Conflicts are answers.

@@ -67,4 +67,4 @@ pub use backup::{Backup, BackupSettings, Pruned, Retention};
 pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};
 pub use flow_sql::Layout;
 pub use rehearsal::{Rehearsed, StatementPlan};
-pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Retreat, Standing, Way};
+pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Resolution, Retreat, Standing, Way};

@@ -25,14 +25,23 @@ mod faults;
 #[path = "conformance/impact.rs"]
 mod impact;
 #[cfg(test)]
+#[path = "conformance/journal.rs"]
+mod journal;
+#[cfg(test)]
 #[path = "conformance/kill.rs"]
 mod kill;
 #[cfg(test)]
 #[path = "conformance/rehearsal.rs"]
 mod rehearsal;
 #[cfg(test)]
+#[path = "conformance/resolve.rs"]
+mod resolve;
+#[cfg(test)]
 #[path = "conformance/revert.rs"]
 mod revert;
+#[cfg(test)]
+#[path = "conformance/servers.rs"]
+mod servers;
 #[cfg(test)]
 #[path = "conformance/stage.rs"]
 mod stage;
@@ -42,6 +51,9 @@ mod state;
 #[cfg(test)]
 #[path = "conformance/suite.rs"]
 mod suite;
+#[cfg(test)]
+#[path = "conformance/wire.rs"]
+mod wire;
 #[cfg(test)]
 #[path = "conformance/world.rs"]
 mod world;

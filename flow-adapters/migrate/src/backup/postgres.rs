@@ -88,6 +88,7 @@ impl Copier for PostgresCopier {
         match self.pour(&tool, &server, sealed, cancel).await {
             Ok(()) => {
                 let engine = Arc::new(Postgres::new(server, waits.clone()));
+                self.set_dates(engine.as_ref(), &database.name).await?;
                 Ok(Restored { engine, stands: Stands::Database(database) })
             }
             Err(error) => {
@@ -135,6 +136,24 @@ impl PostgresCopier {
             collate.unwrap_or_default(),
             ctype.unwrap_or_default()
         ))
+    }
+
+    /// Gives the copy the dates of the source, which its dump leaves out: some statements rewrite a table or not, as the zone is.
+    async fn set_dates(&self, copy: &Postgres, name: &str) -> Result<(), StepError> {
+        let engine = Postgres::new(self.0.source.clone(), self.0.waits.clone());
+        let Ok(mut session) = engine.open(Access::Read, &CancelToken::new()).await else { return Ok(()) };
+        let set = format!(
+            "SELECT pg_catalog.format('ALTER DATABASE %I SET %s = %L', '{}', name, pg_catalog.current_setting(name))
+             FROM (VALUES ('TimeZone'), ('DateStyle')) AS dates(name)",
+            name.replace('\'', "''")
+        );
+        let sets = session.query(&set, &[]).await?;
+        session.close().await?;
+        let mut session = copy.open(Access::Write, &CancelToken::new()).await?;
+        for set in sets.into_iter().flatten().flatten() {
+            session.execute(&set).await?;
+        }
+        session.close().await
     }
 
     /// Owners, rights, subscriptions and comments are the source's alone: a copy that is thrown away needs none, and a subscription

@@ -59,7 +59,7 @@ impl History {
         let [ours, sqlx] = TABLES;
         if self.has(ours) {
             let select = format!("SELECT {COLUMNS} FROM {}.{ours} ORDER BY seq", self.schema);
-            for row in session.query(&select, &[]).await? {
+            for row in session.query(&select, &[]).await.map_err(of_another_form)? {
                 found.push(applied(row).ok_or_else(unreadable)?);
             }
         }
@@ -73,7 +73,7 @@ impl History {
                  FROM {}.{sqlx} ORDER BY version",
                 self.schema
             );
-            for row in session.query(&select, &[]).await? {
+            for row in session.query(&select, &[]).await.map_err(of_another_form)? {
                 let foreign = foreign(row).ok_or_else(unreadable)?;
                 if !found.iter().any(|row| row.version == foreign.version) {
                     found.push(foreign);
@@ -293,6 +293,11 @@ fn foreign(row: Row) -> Option<Applied> {
         ms: nanoseconds.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default() / 1_000_000,
         progress,
     })
+}
+
+/// What the server refuses to read of a table that is there has other columns.
+fn of_another_form(error: StepError) -> StepError {
+    if error.kind() == ErrorKind::Failed { unreadable().because(error) } else { error }
 }
 
 fn unreadable() -> StepError {

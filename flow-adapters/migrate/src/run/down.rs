@@ -98,7 +98,7 @@ fn beyond(applied: &[Applied], retreat: &Retreat) -> Result<Vec<Applied>, StepEr
 }
 
 /// The kept down script, if it is what was kept.
-fn way_back(dialect: Dialect, row: &Applied) -> Result<Body, StepError> {
+pub(super) fn way_back(dialect: Dialect, row: &Applied) -> Result<Body, StepError> {
     let about = |message| StepError::new(ErrorKind::Conflict, message).fact("version", &row.version);
     let kept = row.down.as_ref().ok_or_else(|| about("the migration has no way back"))?;
     if Digest::of(kept.text.as_bytes()) != kept.digest {

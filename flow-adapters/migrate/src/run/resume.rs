@@ -21,12 +21,21 @@ impl Site<'_> {
         running: Running<'_>,
         reached: &mut Reached,
     ) -> Result<(), StepError> {
+        self.look(running, reached).await?.map_or(Ok(()), Err)
+    }
+
+    /// Settles it, or gives the doubt that stays: the statement stands in part, or its effect cannot be seen.
+    pub(super) async fn look(
+        &mut self,
+        running: Running<'_>,
+        reached: &mut Reached,
+    ) -> Result<Option<StepError>, StepError> {
         if reached.done > 0 && reached_by(running.statements, reached.done).hash != reached.hash {
             let message = "the statements that stand are not those of the script";
             let error = StepError::new(ErrorKind::Conflict, message);
             return Err(running.named(error).fact("stands", reached.describe(count(running))));
         }
-        let Some(begun) = reached.begun.take() else { return Ok(()) };
+        let Some(begun) = reached.begun.take() else { return Ok(None) };
         let number = reached.done + 1;
         let position = usize::try_from(reached.done).unwrap_or(usize::MAX);
         let statement = running.statements.get(position);
@@ -42,15 +51,15 @@ impl Site<'_> {
         self.engine.clear(self.work.as_mut(), &statement.text).await?;
         let now = self.engine.footprint(self.work.as_mut(), &statement.text).await?;
         match (now, begun.footprint) {
-            (Some(now), Some(before)) if now.digest == before => Ok(()),
+            (Some(now), Some(before)) if now.digest == before => Ok(None),
             (Some(now), Some(_)) if !now.drops_remain => {
                 *reached = reached_by(running.statements, number);
-                Ok(())
+                Ok(None)
             }
             _ => {
                 let message = "the statement that was under way stands in part, or may stand";
                 let error = running.about(StepError::new(ErrorKind::Conflict, message), number, statement);
-                Err(error.fact("stands", reached.describe(count(running))))
+                Ok(Some(error.fact("stands", reached.describe(count(running)))))
             }
         }
     }

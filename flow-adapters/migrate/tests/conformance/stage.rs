@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use flow_core::{Fence, Permit, StepError, name};
 use flow_migrate::{
-    BackupSettings, Course, Goal, MissingDatabase, Retreat, SqlConfig, SqlMigrations, Target, Waits,
+    BackupSettings, Course, Direction, Goal, MissingDatabase, Retreat, SqlConfig, SqlMigrations, Target,
+    Waits,
 };
 use flow_proving::server::{Mariadb, Postgres, PostgresVersion};
 use flow_proving::{Directory, Shared};
@@ -19,6 +20,8 @@ use crate::world::ask;
 
 pub(crate) const ROOT: &str = "FLOW_MIGRATE_STAGE";
 pub(crate) const URL: &str = "FLOW_MIGRATE_URL";
+/// `up`, or `down` for all the way back.
+const DIRECTION: &str = "FLOW_MIGRATE_DIRECTION";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -77,6 +80,11 @@ impl Stage {
             Engine::Sqlite => Server::File,
         };
         Self::of(engine, server)
+    }
+
+    /// A database of this server.
+    pub(crate) fn of_postgres(server: Postgres) -> Self {
+        Self::of(Engine::Postgres, Server::Postgres(Arc::new(server)))
     }
 
     /// Kills the server, which has no other stage, and starts it again on the same data.
@@ -203,7 +211,12 @@ impl Stage {
         let text = match &self.server {
             Server::Postgres(server) => server.sql(&self.name, sql).unwrap(),
             Server::Mariadb(server) => server.sql(&self.name, sql).unwrap().replace('\t', "|"),
-            Server::File => ask(&self.directory.path().join("app.db"), sql).await.join("\n"),
+            Server::File => {
+                // As the plain client does, it makes the file.
+                let path = self.directory.path().join("app.db");
+                std::fs::File::options().create(true).append(true).open(&path).unwrap();
+                ask(&path, sql).await.join("\n")
+            }
         };
         text.lines().map(str::to_owned).collect()
     }
@@ -278,12 +291,36 @@ impl Stage {
         self.ask(select).await
     }
 
+    /// The port of the server.
+    pub(crate) fn port(&self) -> u16 {
+        match &self.server {
+            Server::Postgres(server) => server.port(),
+            Server::Mariadb(server) => server.port(),
+            Server::File => panic!("a file has no port"),
+        }
+    }
+
     /// Applies in another process.
     pub(crate) fn process(&self) -> Child {
+        self.process_in(Direction::Up)
+    }
+
+    /// Goes all the way in another process.
+    pub(crate) fn process_in(&self, direction: Direction) -> Child {
+        self.spawn(&self.url, direction)
+    }
+
+    /// Goes all the way in another process, which finds the server at another port.
+    pub(crate) fn process_by(&self, port: u16, direction: Direction) -> Child {
+        self.spawn(&self.url.replace(&format!(":{}/", self.port()), &format!(":{port}/")), direction)
+    }
+
+    fn spawn(&self, url: &str, direction: Direction) -> Child {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crash::apply_in_another_process", "--ignored", "--quiet"])
             .env(ROOT, self.directory.path())
-            .env(URL, &self.url)
+            .env(URL, url)
+            .env(DIRECTION, direction.as_str())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
@@ -312,7 +349,11 @@ fn config(url: &str, root: &Path, waits: Waits) -> SqlConfig {
 pub(crate) async fn apply_in_another_process(url: &str) {
     let root = std::env::var_os(ROOT).expect("run by another test");
     let permit = key(&format!("process {}", std::process::id()));
-    let course = migrations(url, Path::new(&root), Waits::default()).up(&permit, &Goal::Latest).await;
+    let migrations = migrations(url, Path::new(&root), Waits::default());
+    let course = match std::env::var(DIRECTION).as_deref() {
+        Ok("down") => migrations.down(&permit, &Retreat::All).await,
+        _ => migrations.up(&permit, &Goal::Latest).await,
+    };
     assert!(course.stopped.is_none(), "{course:?}");
 }
 

@@ -37,11 +37,14 @@ impl MysqlSession {
 
     async fn prepare(&mut self) -> Result<(), StepError> {
         self.wait_for_locks(Some(self.waits.tables)).await?;
-        if let Some(statement) = self.waits.statement {
-            // MariaDB's name; MySQL has no such limit for statements that write.
-            let set = format!("/*M! SET SESSION max_statement_time = {} */", statement.as_secs_f64());
-            self.execute(&set).await?;
-        }
+        // Limits that the user was given are those of an application: the session with the lock is idle for as long as a statement
+        // takes. What stands in the comment is MariaDB's; MySQL has no such limit for statements that write.
+        let statement = self.waits.statement.unwrap_or_default().as_secs_f64();
+        let set = format!(
+            "SET SESSION wait_timeout = 31536000 /*M!, SESSION max_statement_time = {statement}, SESSION idle_transaction_timeout = 0,
+             SESSION idle_readonly_transaction_timeout = 0, SESSION idle_write_transaction_timeout = 0 */"
+        );
+        self.execute(&set).await?;
         self.id = self.who().await?;
         Ok(())
     }

@@ -78,12 +78,7 @@ impl Engine for Mysql {
     }
 
     async fn preflight(&self, work: &mut dyn Session, lock: &mut dyn Session) -> Result<(), StepError> {
-        let software = self.software(work).await?;
-        let least = if software.product == "mariadb" { MARIADB_MIN } else { MYSQL_MIN };
-        if numbers(&software.version) < least {
-            return Err(StepError::new(ErrorKind::Conflict, "the server is too old: its DDL is not atomic")
-                .fact("version", software.version));
-        }
+        check_version(&self.software(work).await?)?;
         let read_only = work.query("SELECT @@global.read_only OR @@session.tx_read_only", &[]).await;
         // MySQL calls the second one otherwise.
         let read_only = match read_only {
@@ -146,6 +141,15 @@ impl Engine for Mysql {
     }
 }
 
+fn check_version(software: &Software) -> Result<(), StepError> {
+    let least = if software.product == "mariadb" { MARIADB_MIN } else { MYSQL_MIN };
+    if numbers(&software.version) >= least {
+        return Ok(());
+    }
+    let message = "the server is too old: its DDL is not atomic";
+    Err(StepError::new(ErrorKind::Conflict, message).fact("version", &software.version))
+}
+
 /// The first two numbers of a version.
 fn numbers(version: &str) -> (u32, u32) {
     let mut numbers = version.split(|character: char| !character.is_ascii_digit()).map(str::parse);
@@ -158,9 +162,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_compared_as_numbers() {
-        assert_eq!(numbers("10.11.6-MariaDB-0+deb12u1"), (10, 11));
-        assert!(numbers("10.5.9-MariaDB") < MARIADB_MIN && numbers("11.4.2-MariaDB") > MARIADB_MIN);
-        assert_eq!(numbers("8.0.36"), MYSQL_MIN);
+    fn a_server_that_is_too_old_is_refused_with_its_version() {
+        for (product, version, is_new) in [
+            ("mariadb", "10.11.6-MariaDB-0+deb12u1", true),
+            ("mariadb", "10.6.0-MariaDB", true),
+            ("mariadb", "10.5.9-MariaDB", false),
+            ("mariadb", "11.4.2-MariaDB", true),
+            ("mysql", "8.0.36", true),
+            ("mysql", "5.7.44-log", false),
+        ] {
+            let checked = check_version(&Software { product, version: version.to_owned() });
+            let Err(error) = checked else {
+                assert!(is_new, "{version}");
+                continue;
+            };
+            assert!(!is_new && error.kind() == ErrorKind::Conflict, "{version}");
+            assert_eq!(error.facts().collect::<Vec<_>>(), [("version", version)]);
+        }
     }
 }

@@ -22,6 +22,15 @@ const RENEW: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DE
 const WHO: &str = "SELECT pid, extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_activity \
     WHERE pid = pg_catalog.pg_backend_pid()";
 
+/// The driver begins each session in UTC and with dates as `ISO, MDY`, over what was set for the database or the user, and what a script
+/// means depends on both. The last one counts (`ALTER ROLE` of the manual). What the server's own file says is hidden behind the driver's.
+const DATES: &str = "SELECT pg_catalog.set_config(split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1), false)
+    FROM (SELECT unnest(setconfig) AS setting, setrole, setdatabase FROM pg_catalog.pg_db_role_setting
+        WHERE setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+        AND setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user))
+        ORDER BY setrole <> 0, setdatabase <> 0) AS own
+    WHERE lower(split_part(setting, '=', 1)) IN ('timezone', 'datestyle')";
+
 #[derive(Debug)]
 pub(super) struct PostgresSession {
     connection: PgConnection,
@@ -55,12 +64,14 @@ impl PostgresSession {
         id.ok_or_else(|| StepError::new(ErrorKind::Denied, "the server does not say which session this is"))
     }
 
+    /// Limits that the user was given are those of an application: the session with the lock is idle for as long as a statement takes.
     fn settings(&self) -> String {
         let statement = self.waits.statement.unwrap_or_default().as_millis();
         format!(
             "SET lock_timeout = {}; SET statement_timeout = {statement};
-             SELECT pg_catalog.set_config(name, '{}', false) FROM pg_catalog.pg_settings
-             WHERE name = 'client_connection_check_interval'",
+             SELECT pg_catalog.set_config(name, CASE WHEN name LIKE 'client%' THEN '{}' ELSE '0' END, false)
+             FROM pg_catalog.pg_settings WHERE name IN ('client_connection_check_interval', 'idle_session_timeout',
+                 'idle_in_transaction_session_timeout', 'transaction_timeout'); {DATES}",
             self.waits.tables.as_millis(),
             CLIENT_CHECK.as_millis()
         )

@@ -30,11 +30,7 @@ impl Postgres {
              pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_schema()";
         let row = session.query(facts, &[]).await?.concat();
         let [version, standby, read_only, schema] = row.as_slice() else { return Ok(()) };
-        let number = version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0_u32);
-        if number < VERSION_MIN {
-            return Err(StepError::new(ErrorKind::Conflict, "the server is older than version 12")
-                .fact("version", number));
-        }
+        check_version(version.as_deref().unwrap_or_default())?;
         if standby.as_deref() != Some("f") {
             return Err(StepError::new(ErrorKind::Denied, "the server is a read-only replica"));
         }
@@ -165,5 +161,30 @@ impl Engine for Postgres {
         let alive = "SELECT pid::text FROM pg_catalog.pg_stat_activity
              WHERE pid::text = ? AND extract(epoch FROM backend_start)::text = ?";
         Ok(!session.query(alive, &[Some(pid), Some(began)]).await?.is_empty())
+    }
+}
+
+/// Whether the server is new enough, by its `server_version_num`: the first number times 10000, and the second.
+fn check_version(version: &str) -> Result<(), StepError> {
+    if version.parse::<u32>().is_ok_and(|number| number >= VERSION_MIN) {
+        return Ok(());
+    }
+    Err(StepError::new(ErrorKind::Conflict, "the server is older than version 12").fact("version", version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused_with_its_version() {
+        for new in ["120000", "150018", "180000"] {
+            check_version(new).unwrap();
+        }
+        for old in ["119999", "90624", ""] {
+            let error = check_version(old).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Conflict);
+            assert_eq!(error.facts().collect::<Vec<_>>(), [("version", old)]);
+        }
     }
 }
