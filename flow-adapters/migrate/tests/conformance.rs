@@ -13,6 +13,9 @@ mod backup;
 #[path = "conformance/backup_of_servers.rs"]
 mod backup_of_servers;
 #[cfg(test)]
+#[path = "conformance/corpora.rs"]
+mod corpora;
+#[cfg(test)]
 #[path = "conformance/crash.rs"]
 mod crash;
 #[cfg(test)]

@@ -214,12 +214,26 @@ impl History {
     /// Records that the statements of the way back are being run one by one, of all of a migration or of a part.
     pub(crate) async fn turn(&self, session: &mut dyn Session, row: &Applied) -> Result<(), StepError> {
         let state = if matches!(row.progress, Progress::Applying(_)) { UNWINDING } else { REVERTING };
+        self.restart(session, &row.version, state).await
+    }
+
+    /// Records that all of `version` stands, as before its way back was begun.
+    pub(crate) async fn stand(&self, session: &mut dyn Session, version: &Version) -> Result<(), StepError> {
+        self.restart(session, version, WHOLE).await
+    }
+
+    async fn restart(
+        &self,
+        session: &mut dyn Session,
+        version: &Version,
+        state: &str,
+    ) -> Result<(), StepError> {
         let update = format!(
             "UPDATE {}._flow_migrations SET state = '{state}', done = 0, done_hash = NULL, begun = NULL,
              begun_hash = NULL, begun_by = NULL, footprint = NULL WHERE version = ?",
             self.schema
         );
-        session.query(&update, &[Some(row.version.as_str())]).await.map(drop)
+        session.query(&update, &[Some(version.as_str())]).await.map(drop)
     }
 
     /// Deletes what is recorded of `version`, in the transaction that is open.

@@ -156,6 +156,11 @@ async fn one_by_one(site: &mut Site<'_>, row: &Applied, running: Running<'_>) ->
     let dialect = site.engine.dialect();
     let mut tolerated = |error: &StepError| partial && says_missing(dialect, error);
     let ended = site.step_through(running, &mut reached, &mut tolerated).await;
+    if ended.is_err() && row.progress == Progress::Whole && reached == Reached::default() {
+        // Nothing of it is taken back, so it stands as it did.
+        site.history.stand(site.lock.session(), &row.version).await.map_err(StepError::after_effect)?;
+        return ended;
+    }
     ended.map_err(|error| {
         let of = u32::try_from(running.statements.len()).unwrap_or(u32::MAX);
         error.after_effect().fact("way back", reached.describe(of))

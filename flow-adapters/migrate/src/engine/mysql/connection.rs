@@ -36,6 +36,9 @@ impl MysqlSession {
     }
 
     async fn prepare(&mut self) -> Result<(), StepError> {
+        // The driver asks for IGNORE_SPACE when it connects. The plain client does not: scripts would mean something else, and triggers and
+        // routines keep the mode that they were made in.
+        self.execute("SET SESSION sql_mode = @@GLOBAL.sql_mode").await?;
         self.wait_for_locks(Some(self.waits.tables)).await?;
         // Limits that the user was given are those of an application: the session with the lock is idle for as long as a statement
         // takes. What stands in the comment is MariaDB's; MySQL has no such limit for statements that write.
