@@ -21,6 +21,7 @@
 
 mod conduct;
 mod dialect;
+mod directive;
 mod layout;
 mod lex;
 mod lint;
@@ -31,6 +32,7 @@ mod version;
 
 pub use conduct::Conduct;
 pub use dialect::Dialect;
+pub use directive::{Backfill, MAX_BATCH_PAUSE, MAX_BATCH_ROWS, Phase};
 pub use layout::{Entry, Layout, MAX_FILES, read};
 pub use lex::{Token, TokenKind, Unfinished, lex};
 pub use lint::{
