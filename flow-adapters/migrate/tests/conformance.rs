@@ -28,6 +28,9 @@ mod impact;
 #[path = "conformance/kill.rs"]
 mod kill;
 #[cfg(test)]
+#[path = "conformance/phases.rs"]
+mod phases;
+#[cfg(test)]
 #[path = "conformance/rehearsal.rs"]
 mod rehearsal;
 #[cfg(test)]

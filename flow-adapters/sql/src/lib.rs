@@ -26,6 +26,7 @@ mod layout;
 mod lex;
 mod lint;
 mod refuse;
+mod removal;
 mod script;
 mod split;
 mod version;
