@@ -2,7 +2,7 @@
 //!
 //! `{command, ok, engine, server_version, applied: [{version, name, direction, statements, transactional, ms}], failed: null |
 //! {version, name, statement, line, code, message}, pending: [version], schema_hash}`; with `migrations: [{version, name, state,
-//! down}]` for `status`, with `plan_hash` and `statements: [{version, n, locks: [{relation, mode}], rewrites, scans, ms, rule}]` for
+//! down, phase, backfill: null | {rows, of, last_key}}]` for `status`, with `plan_hash` and `statements: [{version, n, locks: [{relation, mode}], rewrites, scans, ms, rule}]` for
 //! `plan` and `lint`, with `file`, `sha256`, `locked_ms` and `tables: [{name, rows, hash}]` for `backup`, with `equal` and
 //! `mismatches: [{table}]` for `restore-drill`, and with `reason` or `holder` where something is in the way.
 
@@ -10,7 +10,7 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 use flow_core::{ErrorKind, StepError};
-use flow_migrate::{Finished, MigrationStatus, Standing, StatementPlan, Way};
+use flow_migrate::{Finished, MigrationStatus, Phase, Standing, StatementPlan, Way};
 use flow_sql::{Impact, LockMode, Prediction};
 use serde_json::{Value, json};
 
@@ -232,5 +232,13 @@ fn migration(one: &MigrationStatus) -> Value {
         Way::Empty => "empty",
         Way::Absent => "absent",
     };
-    json!({ "version": one.version, "name": one.name, "state": state, "down": down })
+    let filled = one.backfill.as_ref();
+    json!({
+        "version": one.version,
+        "name": one.name,
+        "state": state,
+        "down": down,
+        "phase": one.phase.map(Phase::as_str),
+        "backfill": filled.map(|done| json!({ "rows": done.rows, "of": done.of, "last_key": done.last_key })),
+    })
 }

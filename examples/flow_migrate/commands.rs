@@ -39,7 +39,10 @@ pub(crate) async fn carry_out(options: &Options) -> Answer {
         backup,
         ..config
     }) {
-        Ok(migrations) => migrations,
+        Ok(migrations) => match options.phase {
+            Some(phase) => migrations.phase(phase),
+            None => migrations,
+        },
         Err(problems) => return Answer::bad_input(word, &problems.to_string()),
     };
     let mut answer = Answer::new(word);

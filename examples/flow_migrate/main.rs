@@ -10,7 +10,7 @@
 //! $ flow_migrate restore-drill --backup FILE --scratch-url URL [--identity FILE]
 //! ```
 //!
-//! Each takes `--lock-timeout S` and `--environment NAME`; in `production` the way to the server must be protected. The output is one
+//! Each takes `--lock-timeout S`, `--phase expand|contract` (both, in the order of versions, without it) and `--environment NAME`; in `production` the way to the server must be protected. The output is one
 //! JSON object, whose fields are named in [`answer`]. Exit codes: 0 done, 1 a migration failed, 2 bad input, 3 refused (`reason`),
 //! 4 locked (`holder`), 5 server unreachable, 6 state unknown.
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use flow_migrate::{Goal, Layout, Retreat};
+use flow_migrate::{Goal, Layout, Phase, Retreat};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) directory: PathBuf,
     /// None to tell by the files.
     pub(crate) layout: Option<Layout>,
+    /// None for all migrations in the order of their versions.
+    pub(crate) phase: Option<Phase>,
     pub(crate) lock_timeout: Duration,
     pub(crate) production: bool,
     /// Where the tools of the server are.
@@ -51,6 +53,7 @@ struct Written {
     url: Option<String>,
     directory: Option<String>,
     format: Option<String>,
+    phase: Option<String>,
     lock_timeout: Option<String>,
     environment: Option<String>,
     to: Option<String>,
@@ -88,6 +91,7 @@ impl Options {
             "`--to` does not go with `{word}`"
         );
         let layout = layout(written.format.as_deref().unwrap_or("auto"))?;
+        let phase = phase(written.phase.as_deref())?;
         let seconds = written.lock_timeout.as_deref().unwrap_or("60");
         let seconds: u64 = seconds
             .parse()
@@ -113,6 +117,7 @@ impl Options {
             url,
             directory,
             layout,
+            phase,
             lock_timeout: Duration::from_secs(seconds),
             production: environment == "production",
             tools: written.tools.map(PathBuf::from),
@@ -135,6 +140,15 @@ fn layout(format: &str) -> Result<Option<Layout>> {
     })
 }
 
+fn phase(word: Option<&str>) -> Result<Option<Phase>> {
+    Ok(match word {
+        None => None,
+        Some("expand") => Some(Phase::Expand),
+        Some("contract") => Some(Phase::Contract),
+        Some(other) => bail!("no such phase: `{other}`"),
+    })
+}
+
 impl Written {
     fn read(arguments: &[String]) -> Result<Self> {
         let mut written = Self::default();
@@ -149,6 +163,7 @@ impl Written {
                 "--database-url" => &mut written.url,
                 "--dir" => &mut written.directory,
                 "--format" => &mut written.format,
+                "--phase" => &mut written.phase,
                 "--lock-timeout" => &mut written.lock_timeout,
                 "--environment" => &mut written.environment,
                 "--to" => &mut written.to,
@@ -202,8 +217,11 @@ mod tests {
         assert_eq!(command("down --all"), Command::Down(Retreat::All));
         let drill = parse("restore-drill --backup b --scratch-url sqlite:s").unwrap();
         assert_eq!((drill.command, drill.url.as_str()), (Command::Drill { backup: "b".into() }, "sqlite:s"));
-        let options = parse(&format!("status {BASE} --lock-timeout 5 --environment production")).unwrap();
+        let options =
+            parse(&format!("status {BASE} --phase contract --lock-timeout 5 --environment production"))
+                .unwrap();
         assert_eq!((options.lock_timeout, options.production), (Duration::from_secs(5), true));
+        assert_eq!(options.phase, Some(Phase::Contract));
     }
 
     #[test]
@@ -220,6 +238,7 @@ mod tests {
             (format!("plan --to 1 {BASE}"), "does not go with"),
             (format!("up --to {BASE} --lock-timeout"), "no such option: `sqlite:x`"),
             (format!("up {BASE} --dir e"), "stands twice"),
+            (format!("up {BASE} --phase later"), "no such phase"),
             (format!("up {BASE} --environment moon"), "no such environment"),
             (format!("up {BASE} --lock-timeout -1"), "seconds"),
         ] {

@@ -6,7 +6,7 @@ use flow_core::port::{
     AppliedMigration, BackupProof, DataCheck, MigrationScript, MigrationState, Migrator, StatementImpact,
 };
 use flow_core::{CancelToken, Digest, ErrorKind, Name, Permit, Problems, StepError};
-use flow_sql::{Layout, Script, Version};
+use flow_sql::{Layout, Phase, Script, Version};
 use zeroize::Zeroizing;
 
 use crate::backup::{self, Backup, Pruned, Vault};
@@ -14,7 +14,7 @@ use crate::config::{ConsistencyQuery, Place, SqlConfig};
 use crate::engine::sqlite::{Database, Sqlite};
 use crate::engine::{Access, Engine, engine};
 use crate::files::{self, blocking};
-use crate::ledger::{self, Applied, History, Progress};
+use crate::ledger::{self, Applied, History, Progress, View};
 use crate::rehearsal::{self, StatementPlan};
 use crate::run::{self, Course, Goal, MigrationStatus, Resolution, Retreat};
 use crate::schema::Schema;
@@ -25,6 +25,7 @@ pub struct SqlMigrations {
     config: SqlConfig,
     engine: Arc<dyn Engine>,
     vault: Vault,
+    phase: Option<Phase>,
 }
 
 impl SqlMigrations {
@@ -34,7 +35,22 @@ impl SqlMigrations {
     /// Every problem of the configuration.
     pub fn new(config: SqlConfig) -> Result<Self, Problems> {
         config.check()?;
-        Ok(Self { engine: engine(&config), vault: Vault::new(&config), config })
+        Ok(Self { engine: engine(&config), vault: Vault::new(&config), phase: None, config })
+    }
+
+    /// The same database with the migrations of one phase alone: those are pending, and applied. What is applied of the other phase
+    /// is known all the same.
+    ///
+    /// Expand migrations may be applied past contract ones that wait. Contract ones are refused while an expand one that comes before
+    /// them is not applied.
+    #[must_use]
+    pub fn phase(mut self, phase: Phase) -> Self {
+        self.phase = Some(phase);
+        self
+    }
+
+    const fn view<'a>(&self, scripts: &'a [Script]) -> View<'a> {
+        View { scripts, phase: self.phase }
     }
 
     /// Applies what is pending, as far as `goal`, and stops at the first failure. The kind of that failure speaks of the migration that
@@ -44,7 +60,7 @@ impl SqlMigrations {
             Ok(scripts) => scripts,
             Err(error) => return Course::stopped(error),
         };
-        run::up(self.engine.as_ref(), &self.config.waits, &scripts, permit, goal).await
+        run::up(self.engine.as_ref(), &self.config.waits, self.view(&scripts), permit, goal).await
     }
 
     /// Takes back what was applied, as far as `retreat`, newest first, by the kept down scripts, and stops at the first failure. Where
@@ -199,9 +215,9 @@ impl SqlMigrations {
     /// [`Conflict`](ErrorKind::Conflict) as [`state`](Migrator::state); any kind where the database cannot be read.
     pub async fn lint(&self) -> Result<Vec<StatementPlan>, StepError> {
         let scripts = self.read_scripts().await?;
+        let view = self.view(&scripts);
         let (applied, _) = self.read_database().await?;
-        let pending = ledger::pending(&scripts, &applied)?;
-        if pending.is_empty() {
+        if view.pending(&applied)?.is_empty() {
             return Ok(Vec::new());
         }
         let mut catalogue = if self.engine.is_there().await? {
@@ -212,7 +228,12 @@ impl SqlMigrations {
         } else {
             rehearsal::nothing_yet()
         };
-        Ok(pending.into_iter().flat_map(|script| rehearsal::foretell(&mut catalogue, script)).collect())
+        let course = view.course(&applied)?;
+        let foretold = course
+            .into_iter()
+            .map(|script| (script, rehearsal::foretell(self.engine.dialect(), &mut catalogue, script)));
+        let shown = foretold.filter(|(script, _)| view.shows(script));
+        Ok(shown.flat_map(|(_, plans)| plans).collect())
     }
 
     /// The hash of a plan: of the server, of the pending scripts with their ways back, and of what [`lint`](Self::lint) or
@@ -236,15 +257,17 @@ impl SqlMigrations {
             return Err(StepError::new(ErrorKind::Invalid, "a database file is rehearsed by its impact"));
         }
         let scripts = self.read_scripts().await?;
+        let view = self.view(&scripts);
         let (applied, _) = self.read_database().await?;
-        let pending = ledger::pending(&scripts, &applied)?;
-        if pending.is_empty() {
+        if view.pending(&applied)?.is_empty() {
             return Ok(Vec::new());
         }
+        let course = view.course(&applied)?;
         let copy = self.vault.copy(cancel).await?;
-        let rehearsed = rehearse(copy.engine.as_ref(), &pending, cancel).await;
+        let rehearsed = rehearse(copy.engine.as_ref(), &course, cancel).await;
         let removed = copy.remove().await;
-        let plans = rehearsed?;
+        let mut plans = rehearsed?;
+        plans.retain(|plan| view.shows_version(&plan.version));
         removed.map(|()| plans)
     }
 
@@ -261,7 +284,10 @@ impl SqlMigrations {
         let mut session = copied.read_snapshot().await?;
         let applied = History::find(&engine, &mut session).await?.read(&mut session).await?;
         session.close().await?;
-        rehearsal::rehearse_file(&copied, &ledger::pending(&scripts, &applied)?).await
+        let view = self.view(&scripts);
+        let mut impacts = rehearsal::rehearse_file(&copied, &view.course(&applied)?).await?;
+        impacts.retain(|impact| view.shows_version(&impact.version));
+        Ok(impacts)
     }
 }
 
@@ -298,7 +324,7 @@ impl Migrator for SqlMigrations {
     async fn state(&self) -> Result<MigrationState, StepError> {
         let scripts = self.read_scripts().await?;
         let (applied, schema) = self.read_database().await?;
-        let pending = ledger::pending(&scripts, &applied)?;
+        let pending = self.view(&scripts).pending(&applied)?;
         let stands = |row: &&Applied| !matches!(row.progress, Progress::Applying(_));
         Ok(MigrationState {
             pending: pending.into_iter().map(ledger::port_script).collect(),

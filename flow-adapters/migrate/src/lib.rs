@@ -65,6 +65,7 @@ mod scratch;
 pub use adapter::SqlMigrations;
 pub use backup::{Backup, BackupSettings, Pruned, Retention};
 pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Target, Waits};
-pub use flow_sql::Layout;
+pub use flow_sql::{Layout, Phase};
+pub use ledger::BackfillProgress;
 pub use rehearsal::{Rehearsed, StatementPlan};
 pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Resolution, Retreat, Standing, Way};

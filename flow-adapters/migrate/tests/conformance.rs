@@ -34,6 +34,9 @@ mod journal;
 #[path = "conformance/kill.rs"]
 mod kill;
 #[cfg(test)]
+#[path = "conformance/phases.rs"]
+mod phases;
+#[cfg(test)]
 #[path = "conformance/rehearsal.rs"]
 mod rehearsal;
 #[cfg(test)]

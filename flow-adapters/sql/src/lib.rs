@@ -21,16 +21,19 @@
 
 mod conduct;
 mod dialect;
+mod directive;
 mod layout;
 mod lex;
 mod lint;
 mod refuse;
+mod removal;
 mod script;
 mod split;
 mod version;
 
 pub use conduct::Conduct;
 pub use dialect::Dialect;
+pub use directive::{Backfill, MAX_BATCH_PAUSE, MAX_BATCH_ROWS, Phase};
 pub use layout::{Entry, Layout, MAX_FILES, read};
 pub use lex::{Token, TokenKind, Unfinished, lex};
 pub use lint::{

@@ -4,6 +4,7 @@ use flow_core::{Digest, Problems};
 use sha2::{Digest as _, Sha384};
 
 use crate::dialect::Dialect;
+use crate::directive::{Backfill, Phase};
 use crate::lex::Unfinished;
 use crate::split::{Statement, split};
 use crate::version::Version;
@@ -15,6 +16,13 @@ pub const MAX_FILE_BYTES: usize = 64 << 20;
 pub const MAX_STATEMENTS: usize = 1_000_000;
 
 /// One migration with what it does and how to take it back.
+///
+/// Comment lines before the first statement of an up script, in any layout, tell this library more; other tools read past them:
+///
+/// - `-- flow: contract` lets it run only when no instance of the old version is left, where phases are told apart.
+/// - `-- flow: backfill TABLE by KEY in ROWS [pausing N ms]` runs its one statement, an `UPDATE`, `INSERT` or `DELETE`, again and again for
+///   the next `ROWS` rows of `TABLE` along the column `KEY`, of 1 to a million, with a pause of up to a minute between two batches. The
+///   statement names the rows of a batch by `KEY > :from AND KEY <= :to`. No other tool can run such a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     /// As its files have it.
@@ -25,6 +33,10 @@ pub struct Script {
     pub up: Body,
     /// How to take it back. One without statements takes nothing back: its file is there, and empty.
     pub down: Option<Body>,
+    /// When it may run: `-- flow: contract`, else expand.
+    pub phase: Phase,
+    /// How its one statement is run in batches, if so: `-- flow: backfill TABLE by KEY in ROWS [pausing N ms]`.
+    pub backfill: Option<Backfill>,
 }
 
 /// How a script is to be run.

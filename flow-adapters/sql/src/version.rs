@@ -39,7 +39,11 @@ impl Version {
     /// The version as one signed number of 64 bits, as sqlx keeps it; none where it does not fit or has several numbers.
     #[must_use]
     pub fn as_i64(&self) -> Option<i64> {
-        self.0.replace('-', "").parse().ok()
+        match self.numbers().as_slice() {
+            [] => Some(0),
+            [number] => number.parse().ok(),
+            _ => None,
+        }
     }
 
     /// Whether it is one number, in digits alone.
@@ -128,6 +132,7 @@ mod tests {
             [("0001", "1"), ("0", "000.0"), ("1.2", "1_02"), ("1.0", "1"), ("2019-01-02", "20190102000000")]
         {
             assert_eq!(version(one), version(other));
+            assert_eq!(version(one).as_i64(), version(other).as_i64());
             assert_eq!(version(one).to_string(), one);
         }
     }
@@ -146,6 +151,8 @@ mod tests {
         assert_eq!(version("9223372036854775807").as_i64(), Some(i64::MAX));
         assert_eq!(version("9223372036854775808").as_i64(), None);
         assert_eq!(version("1.2").as_i64(), None);
+        // Its digits would be read back as another version.
+        assert_eq!(version("2026-07-30-140000-0000").as_i64(), None);
     }
 
     proptest! {

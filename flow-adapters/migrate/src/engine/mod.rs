@@ -11,4 +11,4 @@ mod seam;
 pub(crate) mod sqlite;
 pub(crate) mod wait;
 
-pub(crate) use seam::{Access, Engine, Footprint, Lock, Owner, Row, Session, Software, engine};
+pub(crate) use seam::{Access, Engine, Footprint, KeyColumn, Lock, Owner, Row, Session, Software, engine};

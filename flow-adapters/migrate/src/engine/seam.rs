@@ -75,6 +75,14 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// Removes what a failed attempt of a statement that commits by itself left behind, such as an invalid index.
     async fn clear(&self, session: &mut dyn Session, statement: &str) -> Result<(), StepError>;
 
+    /// What is known of the column `key` of `table`, both as a script writes them; none where there is no such column.
+    async fn key_column(
+        &self,
+        session: &mut dyn Session,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<KeyColumn>, StepError>;
+
     /// What is wrong with the references between tables, where `statements` can break them and the server would not notice. Asked again
     /// before the commit, it may not be worse.
     async fn references(
@@ -173,6 +181,15 @@ pub(crate) struct Software {
     pub(crate) product: &'static str,
     /// The version in its own words.
     pub(crate) version: String,
+}
+
+/// A column that rows can be told apart by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyColumn {
+    /// Its type as the catalogue names it.
+    pub(crate) type_name: String,
+    /// Whether a unique index of all rows begins with it.
+    pub(crate) leads_unique: bool,
 }
 
 /// What stands of the objects that a statement names.

@@ -1,9 +1,13 @@
 //! What the database records as applied, compared with the scripts.
 
+use std::fmt;
+
 use flow_core::port::MigrationScript;
 use flow_core::{Digest, ErrorKind, StepError};
-use flow_sql::{Body, Dialect, Mode, Script, Statement, Token, Version, lex};
+use flow_sql::{Body, Dialect, Mode, Phase, Script, Statement, Token, Version, lex};
 use sha2::{Digest as _, Sha384};
+
+use super::history::BACKFILLS;
 
 /// One migration that stands in the database, whole or in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,27 @@ pub(crate) struct Applied {
     pub(crate) statements: u32,
     pub(crate) ms: u64,
     pub(crate) progress: Progress,
+    /// How far its rows are filled in, of a backfill.
+    pub(crate) filled: Option<BackfillProgress>,
+}
+
+/// How far a backfill came. Each batch commits together with this record of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackfillProgress {
+    /// The rows that batches have gone over.
+    pub rows: u64,
+    /// The rows that the table had when the backfill began: the application goes on adding and deleting some.
+    pub of: u64,
+    /// The key of the last row of the last batch.
+    pub last_key: Option<String>,
+}
+
+impl fmt::Display for BackfillProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} rows", self.rows, self.of)?;
+        self.last_key.as_ref().map_or(Ok(()), |key| write!(f, ", up to the key `{key}`"))
+    }
 }
 
 /// How much of a migration stands.
@@ -119,7 +144,8 @@ pub(crate) fn refusal(dialect: Dialect, statement: &Statement) -> Option<String>
     if !statement.text.to_ascii_lowercase().contains(OURS) {
         return None;
     }
-    let names = |token: &Token<'_>| token.identifier().is_some_and(|name| name.eq_ignore_ascii_case(OURS));
+    let ours = |name: &str| [OURS, BACKFILLS].iter().any(|ours| name.eq_ignore_ascii_case(ours));
+    let names = |token: &Token<'_>| token.identifier().is_some_and(|name| ours(&name));
     let tokens = lex(dialect, &statement.text).unwrap_or_default();
     tokens.iter().any(names).then(|| format!("`{OURS}` belongs to the migrator"))
 }
@@ -144,13 +170,20 @@ impl Divergence {
     pub(crate) fn of(scripts: &[Script], applied: &[Applied]) -> Self {
         let row = |script: &Script| applied.iter().find(|row| row.version == script.version);
         let latest = applied.iter().map(|row| &row.version).max();
-        // What is applied in part may have been mended behind the part that stands.
+        let contracts = scripts.iter().filter(|script| script.phase == Phase::Contract);
+        let latest_contract = contracts.filter(|script| row(script).is_some()).map(|one| &one.version).max();
+        // What is applied in part may have been mended behind the part that stands, unless that is rows.
         let edited = |script: &&Script| {
             row(script).is_some_and(|row| {
-                !matches!(row.progress, Progress::Applying(_)) && !row.up.is_of(&script.up)
+                let filled = row.filled.as_ref().is_some_and(|filled| filled.rows > 0);
+                (filled || !matches!(row.progress, Progress::Applying(_))) && !row.up.is_of(&script.up)
             })
         };
-        let late = |script: &&Script| row(script).is_none() && Some(&script.version) < latest;
+        // A contract migration waits while later ones expand.
+        let late = |script: &&Script| {
+            let latest = if script.phase == Phase::Contract { latest_contract } else { latest };
+            row(script).is_none() && Some(&script.version) < latest
+        };
         let missing = |row: &&Applied| !scripts.iter().any(|script| script.version == row.version);
         Self {
             edited: scripts.iter().filter(edited).map(|script| script.version.clone()).collect(),
@@ -161,7 +194,7 @@ impl Divergence {
 
     /// # Errors
     /// [`ErrorKind::Conflict`] with the list, where there is one.
-    fn into_result(self) -> Result<(), StepError> {
+    pub(super) fn into_result(self) -> Result<(), StepError> {
         let mut conflict = StepError::new(ErrorKind::Conflict, "the database and the scripts do not agree");
         let mut agree = true;
         for (what, versions) in
@@ -176,20 +209,6 @@ impl Divergence {
     }
 }
 
-/// The scripts that are not applied yet, in order; one that is applied in part among them.
-///
-/// # Errors
-/// [`ErrorKind::Conflict`] with every edited, missing and out-of-order migration.
-pub(crate) fn pending<'a>(scripts: &'a [Script], applied: &[Applied]) -> Result<Vec<&'a Script>, StepError> {
-    Divergence::of(scripts, applied).into_result()?;
-    let stands = |script: &&Script| {
-        applied
-            .iter()
-            .any(|row| row.version == script.version && !matches!(row.progress, Progress::Applying(_)))
-    };
-    Ok(scripts.iter().filter(|script| !stands(script)).collect())
-}
-
 /// The port's form of a script.
 pub(crate) fn port_script(script: &Script) -> MigrationScript {
     MigrationScript {
@@ -201,17 +220,22 @@ pub(crate) fn port_script(script: &Script) -> MigrationScript {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use flow_sql::{Entry, Layout, read};
 
+    use super::super::View;
     use super::*;
 
-    fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
+    fn pending<'a>(scripts: &'a [Script], applied: &[Applied]) -> Result<Vec<&'a Script>, StepError> {
+        View { scripts, phase: None }.pending(applied)
+    }
+
+    pub(crate) fn scripts(files: &[(&str, &str)]) -> Vec<Script> {
         let entry = |(name, text): &(&str, &str)| Entry { path: name.into(), bytes: (*text).into() };
         read(Layout::Sqlx, Dialect::Sqlite, files.iter().map(entry), |_| None).unwrap()
     }
 
-    fn applied(script: &Script) -> Applied {
+    pub(crate) fn applied(script: &Script) -> Applied {
         Applied {
             version: script.version.clone(),
             name: script.name.clone(),
@@ -222,6 +246,7 @@ mod tests {
             statements: 1,
             ms: 0,
             progress: Progress::Whole,
+            filled: None,
         }
     }
 
@@ -263,7 +288,12 @@ mod tests {
     fn what_is_applied_in_part_is_pending_and_may_be_mended() {
         let mut row = applied(&scripts(&[("1_a.up.sql", "SELECT 1; SELECT oops")])[0]);
         row.progress = Progress::Applying(Reached { done: 1, ..Reached::default() });
-        assert_eq!(pending(&scripts(&[("1_a.up.sql", "SELECT 1; SELECT 2")]), &[row]).unwrap().len(), 1);
+        let mended = scripts(&[("1_a.up.sql", "SELECT 1; SELECT 2")]);
+        assert_eq!(pending(&mended, &[row.clone()]).unwrap().len(), 1);
+        for (rows, edited) in [(0, false), (1, true)] {
+            row.filled = Some(BackfillProgress { rows, ..BackfillProgress::default() });
+            assert_eq!(pending(&mended, &[row.clone()]).is_err(), edited);
+        }
     }
 
     #[test]
@@ -275,6 +305,7 @@ mod tests {
         for bad in [
             "DROP TABLE _flow_migrations",
             "DELETE FROM [_FLOW_migrations]",
+            "DELETE FROM _flow_migrations_backfill",
             "INSERT INTO '_flow_migrations' VALUES(1)",
         ] {
             assert!(refused(bad), "{bad}");

@@ -6,8 +6,11 @@ use flow_sql::{Dialect, Mode, Script, Version};
 use super::applied::{Applied, Begun, Checksum, Kept, Progress, Reached, hex};
 use crate::engine::{Engine, Row, Session};
 
-/// Our own table, and that of applications that migrate themselves with sqlx.
-pub(crate) const TABLES: [&str; 2] = ["_flow_migrations", "_sqlx_migrations"];
+/// Our own table, that of applications that migrate themselves with sqlx, and how far backfills are, once there was one.
+pub(crate) const TABLES: [&str; 3] = [OURS, SQLX, BACKFILLS];
+const OURS: &str = "_flow_migrations";
+const SQLX: &str = "_sqlx_migrations";
+pub(super) const BACKFILLS: &str = "_flow_migrations_backfill";
 
 const COLUMNS: &str = "version, name, up_hash, down_hash, down_script, down_mode, applied_under, fence, statements, ms, \
     state, done, done_hash, begun, begun_hash, begun_by, footprint";
@@ -20,9 +23,9 @@ const UNWINDING: &str = "unwinding";
 /// The tables in the schema that they are in, whatever a script makes of the session.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
-    schema: String,
-    dialect: Dialect,
-    there: Vec<String>,
+    pub(super) schema: String,
+    pub(super) dialect: Dialect,
+    pub(super) there: Vec<String>,
 }
 
 impl History {
@@ -39,7 +42,7 @@ impl History {
         engine: &dyn Engine,
         session: &mut dyn Session,
     ) -> Result<(), StepError> {
-        if self.there.len() == TABLES.len() {
+        if self.has(OURS) && self.has(SQLX) {
             return Ok(());
         }
         for create in engine.create_tables(&self.schema) {
@@ -50,27 +53,32 @@ impl History {
 
     /// Takes the tables to be there from now on.
     pub(crate) fn created(&mut self) {
-        self.there = TABLES.map(str::to_owned).to_vec();
+        self.there.retain(|table| table == BACKFILLS);
+        self.there.extend([OURS, SQLX].map(str::to_owned));
     }
 
     /// What stands, in the order it was applied.
     pub(crate) async fn read(&self, session: &mut dyn Session) -> Result<Vec<Applied>, StepError> {
         let mut found = Vec::new();
-        let [ours, sqlx] = TABLES;
-        if self.has(ours) {
-            let select = format!("SELECT {COLUMNS} FROM {}.{ours} ORDER BY seq", self.schema);
+        if self.has(OURS) {
+            let select = format!("SELECT {COLUMNS} FROM {}.{OURS} ORDER BY seq", self.schema);
             for row in session.query(&select, &[]).await.map_err(of_another_form)? {
                 found.push(applied(row).ok_or_else(unreadable)?);
             }
         }
-        if self.has(sqlx) {
+        if self.has(BACKFILLS) {
+            for row in &mut found {
+                row.filled = self.filled(session, &row.version).await?;
+            }
+        }
+        if self.has(SQLX) {
             let hex = match self.dialect {
                 Dialect::Postgres => "encode(checksum, 'hex')",
                 Dialect::Mysql | Dialect::Sqlite => "lower(hex(checksum))",
             };
             let select = format!(
                 "SELECT version, description, {hex}, CASE WHEN success THEN 'yes' ELSE 'no' END, execution_time
-                 FROM {}.{sqlx} ORDER BY version",
+                 FROM {}.{SQLX} ORDER BY version",
                 self.schema
             );
             for row in session.query(&select, &[]).await.map_err(of_another_form)? {
@@ -83,7 +91,7 @@ impl History {
         Ok(found)
     }
 
-    fn has(&self, table: &str) -> bool {
+    pub(super) fn has(&self, table: &str) -> bool {
         self.there.iter().any(|there| there == table)
     }
 
@@ -240,6 +248,10 @@ impl History {
     pub(crate) async fn delete(&self, session: &mut dyn Session, version: &Version) -> Result<(), StepError> {
         let delete = format!("DELETE FROM {}._flow_migrations WHERE version = ?", self.schema);
         session.query(&delete, &[Some(version.as_str())]).await?;
+        if self.has(BACKFILLS) {
+            let delete = format!("DELETE FROM {}.{BACKFILLS} WHERE version = ?", self.schema);
+            session.query(&delete, &[Some(version.as_str())]).await?;
+        }
         self.delete_foreign(session, version).await
     }
 
@@ -286,7 +298,18 @@ fn applied(row: Row) -> Option<Applied> {
         UNWINDING => Progress::Unwinding(reached),
         _ => return None,
     };
-    Some(Applied { version, name, up: Checksum::Ours(up), down, under, fence, statements, ms, progress })
+    Some(Applied {
+        version,
+        name,
+        up: Checksum::Ours(up),
+        down,
+        under,
+        fence,
+        statements,
+        ms,
+        progress,
+        filled: None,
+    })
 }
 
 /// A row that sqlx wrote. One without success is what its migrator left of a statement that commits by itself.
@@ -306,6 +329,7 @@ fn foreign(row: Row) -> Option<Applied> {
         statements: 0,
         ms: nanoseconds.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default() / 1_000_000,
         progress,
+        filled: None,
     })
 }
 
@@ -314,6 +338,6 @@ fn of_another_form(error: StepError) -> StepError {
     if error.kind() == ErrorKind::Failed { unreadable().because(error) } else { error }
 }
 
-fn unreadable() -> StepError {
+pub(super) fn unreadable() -> StepError {
     StepError::new(ErrorKind::Conflict, "the tables of the history are not as this library writes them")
 }

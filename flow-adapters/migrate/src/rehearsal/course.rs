@@ -12,7 +12,7 @@ use super::postgres::PostgresProbe;
 use super::report::{Rehearsed, StatementPlan};
 use super::sqlite::{describe, same, with_facts};
 use crate::engine::{Access, Engine, Session};
-use crate::run::{Control, Direction, Running, is_stepwise};
+use crate::run::{Control, Direction, Running, is_stepwise, unrolled};
 use crate::schema::Schema;
 
 /// Runs one statement and measures it.
@@ -47,6 +47,8 @@ pub(crate) async fn rehearse(
     for script in pending {
         // A connection for each, as nothing of a session may reach the next migration.
         let mut session = engine.open(Access::Write, cancel).await?;
+        let script =
+            &*unrolled(engine, session.as_mut(), script).await.map_err(|error| with_facts(error, &astray))?;
         let mut course = Course { engine, session: session.as_mut(), probe: probe.as_mut(), script };
         let before = course.state().await?;
         let forth = course.forth(&mut catalogue).await;
@@ -94,7 +96,7 @@ impl Course<'_> {
 
     /// Applies the migration as it will be applied, measuring each statement.
     async fn forth(&mut self, catalogue: &mut Catalogue) -> Result<Vec<StatementPlan>, StepError> {
-        let foretold = live::foretell(catalogue, self.script);
+        let foretold = live::foretell(self.engine.dialect(), catalogue, self.script);
         let measured = self.run(Direction::Up, &self.script.up, true).await?;
         let plan = |(plan, measured): (StatementPlan, Rehearsed)| {
             let measured = Some(measured.with_foretold(&plan.foretold));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use flow_core::{ErrorKind, StepError};
-use flow_sql::{Catalogue, Dialect, Product, Script, Server, lint};
+use flow_sql::{
+    Advice, Backfill, Catalogue, Dialect, Impact, Phase, Product, Script, Server, Statement, lint,
+};
 
 use super::report::StatementPlan;
 use crate::engine::{Engine, Session};
@@ -94,15 +96,31 @@ pub(crate) fn nothing_yet() -> Catalogue {
 }
 
 /// What the lint says of a script's statements; the catalogue is what the script leaves.
-pub(crate) fn foretell(catalogue: &mut Catalogue, script: &Script) -> Vec<StatementPlan> {
-    let statements = script.up.statements.iter().map(|statement| statement.text.as_str());
-    let plan = |(statement, foretold)| StatementPlan {
-        version: script.version.to_string(),
-        statement,
-        foretold,
-        measured: None,
+pub(crate) fn foretell(dialect: Dialect, catalogue: &mut Catalogue, script: &Script) -> Vec<StatementPlan> {
+    // A backfill is the same statement for every batch.
+    let bound = |one: &Statement| Backfill::bind(dialect, &one.text, "NULL", "NULL");
+    let statements: Vec<_> = match &script.backfill {
+        Some(_) => script.up.statements.iter().map(bound).collect(),
+        None => script.up.statements.iter().map(|one| one.text.clone()).collect(),
     };
-    (1..).zip(lint(catalogue, statements)).map(plan).collect()
+    let impacts = lint(catalogue, statements.iter().map(String::as_str));
+    let plan = |(number, (statement, mut foretold)): (u32, (&Statement, Impact))| {
+        if let Impact::Predicted(prediction) = &mut foretold
+            && script.phase == Phase::Expand
+            // What the script itself made is in nobody's use.
+            && !prediction.locks.is_empty()
+            && let Some(problem) = statement.removal(dialect)
+        {
+            prediction.advice.push(Advice {
+                lint: "removal-while-expanding".to_owned(),
+                problem: format!("{problem}, and the running version may use it"),
+                instead: "declare it `-- flow: contract`: it then waits until no running version uses it"
+                    .to_owned(),
+            });
+        }
+        StatementPlan { version: script.version.to_string(), statement: number, foretold, measured: None }
+    };
+    (1..).zip(script.up.statements.iter().zip(impacts)).map(plan).collect()
 }
 
 /// The number of rows of each table.

@@ -10,7 +10,7 @@ use crate::config::Waits;
 use crate::effect::{Effect, Loss, Measured};
 use crate::engine::Engine as _;
 use crate::engine::sqlite::{Database, Durability, Sqlite, SqliteSession, catalogue, schema};
-use crate::run::{Direction, Running};
+use crate::run::{Direction, Running, unrolled};
 use crate::schema::Schema;
 
 /// Rehearses `pending` in order. What does not lead back is collected, so that all of it is named at once.
@@ -24,6 +24,8 @@ pub(crate) async fn rehearse(
     for script in pending {
         // A connection for each, as nothing of a session may reach the next migration.
         let mut session = copy.write(Durability::Throwaway, &CancelToken::new()).await?;
+        let script =
+            &*unrolled(&engine, &mut session, script).await.map_err(|error| with_facts(error, &astray))?;
         let before = State::read(&mut session).await?;
         let forth = forth(&engine, &mut session, script, before.rows.clone()).await;
         let mut found = forth.map_err(|error| with_facts(error, &astray))?;

@@ -1,5 +1,6 @@
 //! Runs migrations: up, down, and on from where an interrupted run stands.
 
+mod backfill;
 mod conduct;
 mod course;
 mod down;
@@ -11,6 +12,7 @@ mod status;
 mod stepwise;
 mod up;
 
+pub(crate) use backfill::unrolled;
 pub(crate) use conduct::{Control, is_stepwise};
 pub use course::{Course, Direction, Finished, Goal, Retreat};
 pub(crate) use down::{down, versions};

@@ -1,7 +1,8 @@
 //! Where each migration stands.
 
-use crate::ledger::{Applied, Divergence, Progress};
-use flow_sql::Script;
+use flow_sql::{Phase, Script, Version};
+
+use crate::ledger::{Applied, BackfillProgress, Divergence, Progress};
 
 /// One migration, of the scripts or of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub struct MigrationStatus {
     pub standing: Standing,
     /// Whether there is a way back.
     pub way_back: Way,
+    /// The phase that its script declares; none where the script is gone.
+    pub phase: Option<Phase>,
+    /// How far its backfill came, if it is one that was begun.
+    pub backfill: Option<BackfillProgress>,
 }
 
 /// Where a migration stands.
@@ -61,20 +66,23 @@ pub(crate) fn status(scripts: &[Script], applied: &[Applied]) -> Vec<MigrationSt
                 None => Standing::Pending,
             };
             let empty = script.down.as_ref().map(|down| down.statements.is_empty());
-            (&script.version, &script.name, standing, way(empty))
+            (&script.version, &script.name, standing, way(empty), Some(script.phase))
         })
         .collect();
     let missing = applied.iter().filter(|row| divergence.missing.contains(&row.version));
     all.extend(missing.map(|row| {
         let empty = row.down.as_ref().map(|down| down.text.trim().is_empty());
-        (&row.version, &row.name, Standing::Missing, way(empty))
+        (&row.version, &row.name, Standing::Missing, way(empty), None)
     }));
     all.sort_by_key(|(version, ..)| *version);
-    let status = |(version, name, standing, way_back): (&flow_sql::Version, &String, _, _)| MigrationStatus {
+    let filled = |version: &Version| applied.iter().find(|row| row.version == *version)?.filled.clone();
+    let status = |(version, name, standing, way_back, phase): (&Version, &String, _, _, _)| MigrationStatus {
+        backfill: filled(version),
         version: version.to_string(),
         name: name.clone(),
         standing,
         way_back,
+        phase,
     };
     all.into_iter().map(status).collect()
 }

@@ -6,19 +6,20 @@ use flow_core::port::AppliedMigration;
 use flow_core::{ErrorKind, Permit, StepError};
 use flow_sql::{Dialect, Script, Version};
 
+use super::backfill;
 use super::conduct::is_stepwise;
 use super::course::{Course, Direction, Finished, Goal};
 use super::migration::Running;
 use super::site::Site;
 use crate::config::Waits;
 use crate::engine::Engine;
-use crate::ledger::{self, Applied, Progress, Reached};
+use crate::ledger::{self, Applied, Progress, Reached, View};
 
 /// Applies what is pending up to `goal`.
 pub(crate) async fn up(
     engine: &dyn Engine,
     waits: &Waits,
-    scripts: &[Script],
+    view: View<'_>,
     permit: &Permit,
     goal: &Goal,
 ) -> Course {
@@ -29,7 +30,7 @@ pub(crate) async fn up(
     let mine = site.applied.iter().filter(|row| row.under == permit.idempotency_key());
     let whole = mine.filter(|row| row.progress == Progress::Whole);
     let mut under_key: Vec<_> = whole.map(port_applied).collect();
-    let mut up = Up { site, scripts, finished: Vec::new() };
+    let mut up = Up { site, view, finished: Vec::new() };
     let ended = up.run(goal).await;
     let left = up.site.leave().await;
     under_key.extend(up.finished.iter().map(|done| AppliedMigration {
@@ -46,7 +47,7 @@ fn port_applied(row: &Applied) -> AppliedMigration {
 
 struct Up<'a> {
     site: Site<'a>,
-    scripts: &'a [Script],
+    view: View<'a>,
     finished: Vec<Finished>,
 }
 
@@ -54,23 +55,18 @@ impl<'a> Up<'a> {
     async fn run(&mut self, goal: &Goal) -> Result<(), StepError> {
         self.check_attempt()?;
         let last = self.last(goal)?;
-        let scripts: &'a [Script] = self.scripts;
-        let pending = ledger::pending(scripts, &self.site.applied)?;
+        let mut pending = self.view.pending(&self.site.applied)?;
+        pending.retain(|script| last.as_ref().is_none_or(|last| script.version <= *last));
         self.check_whole()?;
+        self.view.check_expanded(&self.site.applied, &pending)?;
         self.adopt().await?;
-        for script in
-            pending.into_iter().filter(|script| last.as_ref().is_none_or(|last| script.version <= *last))
-        {
+        for script in pending {
             self.site.next().await?;
-            let transactional =
-                !is_stepwise(self.site.engine.dialect(), script.up.mode, &script.up.statements);
-            let reached = self
-                .site
-                .applied
-                .iter()
-                .find(|row| row.version == script.version)
-                .map(|row| row.progress.clone());
+            let transactional = script.backfill.is_none()
+                && !is_stepwise(self.site.engine.dialect(), script.up.mode, &script.up.statements);
+            let reached = self.row(script).map(|row| row.progress.clone());
             let ms = match reached {
+                _ if script.backfill.is_some() => self.backfill(script).await?,
                 Some(Progress::Applying(reached)) => self.resume(script, reached).await?,
                 _ if transactional => self.whole(script).await?,
                 _ => self.stepwise(script).await?,
@@ -87,6 +83,10 @@ impl<'a> Up<'a> {
         Ok(())
     }
 
+    fn row(&self, script: &Script) -> Option<&Applied> {
+        self.site.applied.iter().find(|row| row.version == script.version)
+    }
+
     /// Refuses to go on where this attempt is not the last word any more.
     fn check_attempt(&self) -> Result<(), StepError> {
         let permit = self.site.permit;
@@ -101,7 +101,7 @@ impl<'a> Up<'a> {
     fn last(&self, goal: &Goal) -> Result<Option<Version>, StepError> {
         let Goal::To(text) = goal else { return Ok(None) };
         let version = Version::new(text);
-        let found = self.scripts.iter().find(|script| Some(&script.version) == version.as_ref());
+        let found = self.view.scripts.iter().find(|script| Some(&script.version) == version.as_ref());
         found.map(|script| Some(script.version.clone())).ok_or_else(|| {
             StepError::new(ErrorKind::Invalid, "there is no script of the version to stop at")
                 .fact("version", text)
@@ -125,11 +125,9 @@ impl<'a> Up<'a> {
 
     /// Takes over what an application applied by itself, with the way back that the scripts have.
     async fn adopt(&mut self) -> Result<(), StepError> {
-        let foreign = |script: &&Script| {
-            let row = self.site.applied.iter().find(|row| row.version == script.version);
-            row.is_some_and(|row| row.progress == Progress::Foreign)
-        };
-        let scripts: Vec<_> = self.scripts.iter().filter(foreign).collect();
+        let foreign =
+            |script: &&Script| self.row(script).is_some_and(|row| row.progress == Progress::Foreign);
+        let scripts: Vec<_> = self.view.scripts.iter().filter(foreign).collect();
         if scripts.is_empty() {
             return Ok(());
         }
@@ -199,6 +197,56 @@ impl<'a> Up<'a> {
         }
         session.commit().await?;
         self.go_on(script, Reached::default()).await
+    }
+
+    /// Fills rows in, from where an earlier run came to.
+    async fn backfill(&mut self, script: &Script) -> Result<u64, StepError> {
+        let Some(backfill) = &script.backfill else { return Ok(0) };
+        let started = Instant::now();
+        let named = |error| running(script).named(error);
+        match self.row(script).map(|row| row.filled.is_some()) {
+            Some(true) => {}
+            Some(false) => {
+                let message = "a part of the migration stands from when it was no backfill";
+                return Err(named(StepError::new(ErrorKind::Conflict, message)));
+            }
+            None => self.begin_backfill(script, &backfill.table).await.map_err(named)?,
+        }
+        let ended = self.site.fill(script, backfill).await.map_err(named);
+        let Site { lock, history, .. } = &mut self.site;
+        let session = lock.session();
+        session.begin().await.map_err(StepError::after_effect)?;
+        let filled = history.hold_filled(session, &script.version).await.map_err(StepError::after_effect)?;
+        match &ended {
+            Ok(()) => history.finish(session, script, ms(started)).await,
+            // Nothing of it stands, so nothing is recorded of it.
+            Err(_) if filled.rows == 0 => history.delete(session, &script.version).await,
+            Err(_) => Ok(()),
+        }
+        .map_err(StepError::after_effect)?;
+        session.commit().await.map_err(StepError::after_effect)?;
+        match ended {
+            Err(error) if filled.rows > 0 => Err(error.after_effect().fact("stands", filled)),
+            ended => ended.map(|()| ms(started)),
+        }
+    }
+
+    async fn begin_backfill(&mut self, script: &Script, table: &str) -> Result<(), StepError> {
+        self.site.make_tables().await?;
+        let Site { lock, work, history, permit, .. } = &mut self.site;
+        history.create_backfills(lock.session()).await?;
+        let total = backfill::number(work.as_mut(), &format!("SELECT count(*) FROM {table}")).await?;
+        let session = lock.session();
+        session.begin().await?;
+        let recorded = async {
+            history.begin(session, script, permit).await?;
+            history.begin_filling(session, &script.version, total).await
+        };
+        if let Err(error) = recorded.await {
+            session.roll_back().await;
+            return Err(error);
+        }
+        session.commit().await
     }
 
     /// Goes on where an interrupted run stands.

@@ -262,7 +262,7 @@ impl Stage {
             Engine::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
         };
         let mut tables = self.ask(select).await;
-        tables.retain(|table| !["_flow_migrations", "_sqlx_migrations"].contains(&table.as_str()));
+        tables.retain(|table| !table.starts_with("_flow_migrations") && table != "_sqlx_migrations");
         tables.sort();
         tables
     }

@@ -8,6 +8,7 @@ use super::name::{self, Direction, Named};
 use super::side::{Settings, Switch};
 use super::{Entry, Layout};
 use crate::dialect::Dialect;
+use crate::directive::Directives;
 use crate::script::{Body, Mode, Script, add_refusals};
 use crate::split::Statement;
 use crate::version::Version;
@@ -161,9 +162,16 @@ impl<F: Fn(&Statement) -> Option<String>> Reading<F> {
         let body = up.body?;
         // popx says by an empty file that there is nothing to do on a server.
         if body.is_blank() && self.layout != Layout::Popx {
-            self.problems.add(up.file, "holds no statement");
+            self.problems.add(&up.file, "holds no statement");
         }
-        Some(Script { version, name, up: body, down: down.and_then(|down| down.body) })
+        let Directives { phase, backfill } =
+            Directives::read(self.dialect, &up.file, &body, &mut self.problems);
+        let down = down.and_then(|down| {
+            let body = down.body?;
+            Directives::refuse(&down.file, &body, &mut self.problems);
+            Some(body)
+        });
+        Some(Script { version, name, up: body, down, phase, backfill })
     }
 
     /// The one of `files`, all of one version and direction, that goes before the others. Two alike are a problem.

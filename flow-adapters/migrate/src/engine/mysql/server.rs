@@ -1,12 +1,12 @@
 use async_trait::async_trait;
 use flow_core::{CancelToken, ErrorKind, StepError};
-use flow_sql::Dialect;
+use flow_sql::{Dialect, Token, lex};
 
 use super::connection::{MysqlSession, began};
 use super::lock::MysqlLock;
 use super::{footprint, schema, tables};
 use crate::config::{Server, Waits};
-use crate::engine::{Access, Engine, Footprint, Lock, Owner, Session, Software};
+use crate::engine::{Access, Engine, Footprint, KeyColumn, Lock, Owner, Session, Software};
 use crate::ledger::TABLES;
 use crate::schema::Schema;
 
@@ -130,6 +130,31 @@ impl Engine for Mysql {
     async fn clear(&self, _session: &mut dyn Session, _statement: &str) -> Result<(), StepError> {
         // DDL is atomic: a failed statement leaves nothing.
         Ok(())
+    }
+
+    async fn key_column(
+        &self,
+        session: &mut dyn Session,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<KeyColumn>, StepError> {
+        let name = lex(Dialect::Mysql, key).unwrap_or_default().first().and_then(Token::identifier);
+        let is_key = |column: Option<&Option<String>>| {
+            column
+                .and_then(Option::as_ref)
+                .zip(name.as_ref())
+                .is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+        };
+        // The columns are: the column, its type; and: the table, non-unique, the index, its place in it, the column.
+        let columns = session.query(&format!("SHOW COLUMNS FROM {table}"), &[]).await?;
+        let indexes = session
+            .query(&format!("SHOW INDEX FROM {table} WHERE Non_unique = 0 AND Seq_in_index = 1"), &[])
+            .await?;
+        let column = columns.into_iter().find(|row| is_key(row.first()));
+        Ok(column.and_then(|row| row.into_iter().nth(1).flatten()).map(|type_name| KeyColumn {
+            type_name,
+            leads_unique: indexes.iter().any(|row| is_key(row.get(4))),
+        }))
     }
 
     async fn is_alive(&self, session: &mut dyn Session, id: &str) -> Result<bool, StepError> {

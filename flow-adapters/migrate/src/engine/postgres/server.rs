@@ -6,12 +6,19 @@ use super::connection::PostgresSession;
 use super::lock::PostgresLock;
 use super::{footprint, schema, tables};
 use crate::config::{Server, Waits};
-use crate::engine::{Access, Engine, Footprint, Lock, Owner, Session, Software};
+use crate::engine::{Access, Engine, Footprint, KeyColumn, Lock, Owner, Session, Software};
 use crate::ledger::TABLES;
 use crate::schema::Schema;
 
 /// The oldest version whose behaviour the engine relies on: enumerations grow inside transactions from here on.
 const VERSION_MIN: u32 = 120_000;
+
+/// The type of a column, behind a hyphen where no unique index begins with it.
+const KEY: &str = "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique
+        AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indkey[0] = a.attnum) THEN '' ELSE '-' END
+    || pg_catalog.format_type(a.atttypid, NULL) FROM pg_catalog.pg_attribute AS a
+    WHERE a.attrelid = pg_catalog.to_regclass(?) AND a.attname = (pg_catalog.parse_ident(?))[1]
+    AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// One database of one PostgreSQL server.
 #[derive(Debug)]
@@ -154,6 +161,19 @@ impl Engine for Postgres {
 
     async fn clear(&self, session: &mut dyn Session, statement: &str) -> Result<(), StepError> {
         footprint::clear(session, statement).await
+    }
+
+    async fn key_column(
+        &self,
+        session: &mut dyn Session,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<KeyColumn>, StepError> {
+        let rows = session.query(KEY, &[Some(table), Some(key)]).await?;
+        Ok(rows.concat().into_iter().flatten().next().map(|found| KeyColumn {
+            leads_unique: !found.starts_with('-'),
+            type_name: found.trim_start_matches('-').to_owned(),
+        }))
     }
 
     async fn is_alive(&self, session: &mut dyn Session, id: &str) -> Result<bool, StepError> {

@@ -7,7 +7,8 @@ use crate::engine::Session;
 use crate::schema::{Object, Schema};
 
 const OBJECTS: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master
-    WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name NOT IN ('_flow_migrations', '_sqlx_migrations')";
+    WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+    AND tbl_name NOT IN ('_flow_migrations', '_flow_migrations_backfill', '_sqlx_migrations')";
 
 /// The schema now.
 pub(crate) async fn read(session: &mut dyn Session) -> Result<Schema, StepError> {

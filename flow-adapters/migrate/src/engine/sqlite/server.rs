@@ -1,13 +1,21 @@
 use async_trait::async_trait;
 use flow_core::{CancelToken, StepError};
-use flow_sql::{Dialect, Statement};
+use flow_sql::{Dialect, Statement, Token, lex};
 
 use super::lock::SqliteLock;
 use super::references::{self, References};
 use super::{Database, footprint, schema, tables};
 use crate::config::Waits;
-use crate::engine::{Access, Engine, Footprint, Lock, Owner, Session, Software};
+use crate::engine::{Access, Engine, Footprint, KeyColumn, Lock, Owner, Session, Software};
+use crate::ledger::TABLES;
 use crate::schema::Schema;
+
+/// The type of a column, and whether a unique index begins with it. A lone integer primary key needs none.
+const KEY: &str =
+    "SELECT c.type, (c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(t.name) WHERE pk > 0) = 1)
+        OR EXISTS (SELECT 1 FROM pragma_index_list(t.name) AS l, pragma_index_info(l.name) AS i
+            WHERE l.\"unique\" AND NOT l.partial AND i.seqno = 0 AND i.name = c.name)
+    FROM (SELECT ? AS name) AS t, pragma_table_info(t.name) AS c WHERE c.name = ? COLLATE NOCASE";
 
 /// One database file.
 #[derive(Debug)]
@@ -57,7 +65,8 @@ impl Engine for Sqlite {
     async fn tables(&self, session: &mut dyn Session, schema: &str) -> Result<Vec<String>, StepError> {
         let select = format!(
             "SELECT name FROM {schema}.sqlite_master
-             WHERE type = 'table' AND name IN ('_flow_migrations', '_sqlx_migrations')"
+             WHERE type = 'table' AND name IN ('{}')",
+            TABLES.join("', '")
         );
         Ok(session.query(&select, &[]).await?.into_iter().flatten().flatten().collect())
     }
@@ -80,6 +89,23 @@ impl Engine for Sqlite {
 
     async fn clear(&self, _session: &mut dyn Session, _statement: &str) -> Result<(), StepError> {
         Ok(())
+    }
+
+    async fn key_column(
+        &self,
+        session: &mut dyn Session,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<KeyColumn>, StepError> {
+        let name =
+            |text: &str| lex(Dialect::Sqlite, text).unwrap_or_default().last().and_then(Token::identifier);
+        let (table, key) = (name(table), name(key));
+        let rows = session.query(KEY, &[table.as_deref(), key.as_deref()]).await?.pop();
+        let Some([Some(type_name), leads]) = rows.and_then(|row| <[Option<String>; 2]>::try_from(row).ok())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(KeyColumn { type_name, leads_unique: leads.as_deref() == Some("1") }))
     }
 
     async fn is_alive(&self, _session: &mut dyn Session, _id: &str) -> Result<bool, StepError> {
