@@ -2,25 +2,24 @@
 //!
 //! The migrator is used as it is given. Where its scripts belong to a release, the embedding program points it at them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::applying::{Applying, applies, as_planned, promise, versions};
 use super::heading::{Heading, headed, leaves_nothing};
 use crate::context::StepContext;
-use crate::error::{ErrorKind, Problems, StepError};
+use crate::error::{ErrorKind, StepError};
 use crate::name;
-use crate::name::{Digest, Name};
+use crate::name::Name;
 use crate::permit::Permit;
 use crate::plan::Coverage;
 use crate::policy::Proof;
-use crate::port::{DataCheck, MigrationScript, MigrationState, Migrator};
+use crate::port::Migrator;
 use crate::receipt::{Evidence, MigrateFacts, Receipt};
-use crate::rollback::{Captured, Outcome, Reversibility, Rollback};
+use crate::rollback::Captured;
 use crate::stage::{Activity, Migrate, MigrateActivity, StageName};
 use crate::step::{Preview, Step};
 use crate::work::Work;
@@ -31,42 +30,6 @@ pub fn migrations(migrator: Arc<dyn Migrator>) -> Work<Migrate> {
         .then(AssessImpact::new(migrator.clone()))
         .then(BackUp::new(migrator.clone()))
         .then(ApplyMigrations::new(migrator))
-}
-
-fn versions(scripts: &[MigrationScript]) -> Vec<&str> {
-    scripts.iter().map(|script| script.version.as_str()).collect()
-}
-
-fn digests(scripts: &[MigrationScript]) -> impl Iterator<Item = Digest> {
-    scripts.iter().flat_map(|script| std::iter::once(script.up).chain(script.down))
-}
-
-/// What a plan promises of pending migrations: their scripts, and the state that they start from.
-fn promise(state: &MigrationState) -> Preview {
-    let preview =
-        Preview::new().stable("applied", state.applied.clone()).stable("pending", versions(&state.pending));
-    digests(&state.pending).fold(preview, Preview::script)
-}
-
-/// Refuses scripts that the plan did not name: production asked for evidence of those, and of no others.
-fn as_planned(cx: &StepContext<Migrate>, pending: &[MigrationScript]) -> Result<(), StepError> {
-    let Some(stage) = cx.plan().and_then(|plan| plan.stage(StageName::Migrate)) else { return Ok(()) };
-    let planned: BTreeSet<Digest> = stage
-        .items
-        .iter()
-        .flat_map(|item| item.preview.scripts.iter().chain(&item.preview.deploys))
-        .copied()
-        .collect();
-    let stranger = |script: &&MigrationScript| {
-        !planned.contains(&script.up) || script.down.is_some_and(|down| !planned.contains(&down))
-    };
-    let strangers: Vec<&str> =
-        pending.iter().filter(stranger).map(|script| script.version.as_str()).collect();
-    if strangers.is_empty() {
-        return Ok(());
-    }
-    Err(StepError::new(ErrorKind::Conflict, "the scripts are not those of the plan")
-        .fact("versions", strangers.join(", ")))
 }
 
 /// Checks the migration scripts and says which of them are pending.
@@ -279,15 +242,7 @@ impl Step<Migrate> for BackUp {
 /// name. Undo takes the migrations back by their down scripts and compares the schema with the one before.
 pub struct ApplyMigrations {
     heading: Heading,
-    migrator: Arc<dyn Migrator>,
-    irreversible: Option<String>,
-}
-
-/// Where the database stood.
-#[derive(Debug, Serialize, Deserialize)]
-struct BeforeMigration {
-    applied: Vec<String>,
-    schema: Digest,
+    applying: Applying,
 }
 
 headed!(ApplyMigrations);
@@ -296,41 +251,14 @@ impl ApplyMigrations {
     /// Applies the pending migrations of `migrator`. One attempt may take two hours.
     pub fn new(migrator: Arc<dyn Migrator>) -> Self {
         let heading = Heading::within(name!("apply-migrations"), Duration::from_hours(2));
-        Self { heading, migrator, irreversible: None }
+        Self { heading, applying: Applying::new(migrator) }
     }
 
     /// Declares that there is no way back. Without this, a pending script without a down script refuses the plan.
     #[must_use]
     pub fn irreversible(mut self, reason: impl Into<String>) -> Self {
-        self.irreversible = Some(reason.into());
+        self.applying.irreversible = Some(reason.into());
         self
-    }
-
-    fn ways_back(&self, pending: &[MigrationScript]) -> Result<(), StepError> {
-        if self.irreversible.is_some() {
-            return Ok(());
-        }
-        let mut problems = Problems::default();
-        for script in pending.iter().filter(|script| script.down.is_none()) {
-            problems.add(&script.version, "has no down script, and the step is not declared irreversible");
-        }
-        Ok(problems.into_result()?)
-    }
-
-    /// Reads back that nothing is pending and that all data checks hold.
-    async fn applied(&self) -> Result<(MigrationState, Vec<DataCheck>), StepError> {
-        let state = self.migrator.state().await?;
-        if !state.pending.is_empty() {
-            return Err(StepError::in_doubt("migrations are still pending")
-                .fact("versions", versions(&state.pending).join(", ")));
-        }
-        let checks = self.migrator.check().await?;
-        let mut broken = checks.iter().filter(|check| !check.holds).peekable();
-        if broken.peek().is_some() {
-            let failed = StepError::new(ErrorKind::Failed, "the data is not consistent after the migration");
-            return Err(broken.fold(failed, |error, check| error.fact(check.name.to_string(), &check.found)));
-        }
-        Ok((state, checks))
     }
 }
 
@@ -346,43 +274,7 @@ fn backed_up(cx: &StepContext<Migrate>) -> Result<(), StepError> {
     Err(StepError::new(ErrorKind::Conflict, "no proved backup was made before the migration"))
 }
 
-#[async_trait]
-impl Rollback<Migrate> for ApplyMigrations {
-    fn reversibility(&self) -> Reversibility {
-        match &self.irreversible {
-            None => Reversibility::Reversible,
-            Some(reason) => Reversibility::Irreversible { reason: reason.clone() },
-        }
-    }
-
-    async fn capture(&self, _cx: &StepContext<Migrate>) -> Result<Captured, StepError> {
-        let MigrationState { applied, schema, .. } = self.migrator.state().await?;
-        Captured::of(&BeforeMigration { applied, schema })
-    }
-
-    async fn roll_back(
-        &self,
-        _cx: &StepContext<Migrate>,
-        permit: &Permit,
-        before: &Captured,
-        _outcome: &Outcome<Migrate>,
-    ) -> Result<(), StepError> {
-        let before: BeforeMigration = before.get()?;
-        self.migrator.revert_to(permit, &before.applied).await?;
-        let now = self.migrator.state().await.map_err(StepError::after_effect)?;
-        if now.applied != before.applied {
-            return Err(StepError::in_doubt("the applied migrations are not those of before")
-                .fact("before", before.applied.join(", "))
-                .fact("now", now.applied.join(", ")));
-        }
-        if now.schema != before.schema {
-            return Err(StepError::in_doubt("the schema is not the one of before")
-                .fact("before", before.schema)
-                .fact("now", now.schema));
-        }
-        Ok(())
-    }
-}
+applies!(ApplyMigrations: Migrate);
 
 #[async_trait]
 impl Step<Migrate> for ApplyMigrations {
@@ -403,21 +295,17 @@ impl Step<Migrate> for ApplyMigrations {
     }
 
     fn definition(&self) -> Value {
-        json!({ "database": self.migrator.resource() })
+        json!({ "database": self.applying.migrator.resource() })
     }
 
     fn resources(&self) -> Vec<Name> {
-        vec![self.migrator.resource()]
+        vec![self.applying.migrator.resource()]
     }
 
     async fn preview(&self, _cx: &StepContext<Migrate>) -> Result<Preview, StepError> {
-        let state = self.migrator.state().await?;
-        self.ways_back(&state.pending)?;
-        let preview = promise(&state).stable("schema", json!(state.schema));
-        let change = |preview: Preview, script: &MigrationScript| {
-            preview.change(format!("migration {} {}", script.version, script.name), "pending", "applied")
-        };
-        Ok(state.pending.iter().fold(preview, change))
+        let state = self.applying.migrator.state().await?;
+        let preview = self.applying.changes(promise(&state), &state.pending)?;
+        Ok(preview.stable("schema", json!(state.schema)))
     }
 
     async fn run(
@@ -426,30 +314,14 @@ impl Step<Migrate> for ApplyMigrations {
         permit: &Permit,
         before: &Captured,
     ) -> Result<Receipt<Migrate>, StepError> {
-        let before: BeforeMigration = before.get()?;
-        let pending = self.migrator.state().await?.pending;
+        let pending = self.applying.migrator.state().await?.pending;
         if !pending.is_empty() {
-            as_planned(cx, &pending)?;
-            self.ways_back(&pending)?;
+            self.applying.check(cx, &pending)?;
             backed_up(cx)?;
         }
-        cx.progress().say("applying migrations");
-        let begun = cx.clock().monotonic();
-        self.migrator.apply(permit).await?;
-        let (state, checks) = self.applied().await.map_err(StepError::after_effect)?;
-        let elapsed = cx.clock().monotonic().saturating_sub(begun);
-        // From the state, not from the answer: an earlier attempt may have applied some.
-        let applied: Vec<String> =
-            state.applied.iter().filter(|version| !before.applied.contains(version)).cloned().collect();
-        let summary =
-            format!("{} migrations applied, none pending, {} data checks hold", applied.len(), checks.len());
-        let evidence = Evidence::new(MigrateActivity::Apply, summary)
-            .value("applied", applied.clone())
-            .value("schema_before", json!(before.schema))
-            .value("schema", json!(state.schema))
-            .value("checks", json!(checks))
-            .value("ms", u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        let facts = MigrateFacts { backup: None, applied, schema: Some(state.schema) };
+        let done = self.applying.apply(cx, permit, before).await?;
+        let evidence = done.evidence(MigrateActivity::Apply);
+        let facts = MigrateFacts { backup: None, applied: done.applied, schema: Some(done.schema) };
         Ok(Receipt::new().observed(evidence).facts(facts).proved(Proof::MigrationVerified))
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Beside the steps stand the whole stages that most deployments want: [`migrations`], [`site`] and [`function`].
 
+mod applying;
 mod expectation;
 mod heading;
 mod replacement;
@@ -12,6 +13,7 @@ mod template;
 
 mod assets;
 mod build;
+mod contract;
 mod functions;
 mod migrate;
 mod monitoring;
@@ -30,6 +32,7 @@ pub use migrate::{ApplyMigrations, AssessImpact, BackUp, CheckScripts, migration
 
 pub use assets::{CheckDomain, CheckReachability, PurgeCache, SiteFiles, UploadAssets, site};
 
+pub use contract::ContractMigrations;
 pub use services::InstallDependencies;
 
 pub use functions::{

@@ -10,6 +10,7 @@ mod faults;
 mod functions;
 mod migrate;
 mod monitoring;
+mod phases;
 mod policy;
 mod prepare;
 mod security;

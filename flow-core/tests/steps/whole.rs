@@ -178,9 +178,17 @@ impl Shop {
         Plan::clone(&*self.workflow(&release).plan(&self.setting(release)).await.unwrap())
     }
 
-    async fn deploy(&self, release: Name) -> Result<flow_core::report::Report, Stopped> {
-        let journal = Journaled::new(Arc::new(MemoryJournal::new()), RunId::new(release.as_str()).unwrap());
+    pub(crate) async fn deploy(&self, release: Name) -> Result<flow_core::report::Report, Stopped> {
         let workflow = self.workflow(&release);
+        self.deploy_by(workflow, release).await
+    }
+
+    pub(crate) async fn deploy_by(
+        &self,
+        workflow: Workflow,
+        release: Name,
+    ) -> Result<flow_core::report::Report, Stopped> {
+        let journal = Journaled::new(Arc::new(MemoryJournal::new()), RunId::new(release.as_str()).unwrap());
         let approved =
             workflow.plan(&self.setting(release)).await.unwrap().approve(&Approvals::none()).unwrap();
         workflow.run(approved, &journal).await

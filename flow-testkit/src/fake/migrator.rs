@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -41,6 +41,8 @@ const STATEMENT_MS: u64 = 3;
 pub struct FakeMigrator {
     ledger: Ledger,
     name: Name,
+    /// The versions in view; none for all.
+    shown: Option<BTreeSet<String>>,
     state: Arc<Mutex<State>>,
 }
 
@@ -86,7 +88,7 @@ impl FakeMigrator {
     /// An empty database that writes into `ledger`.
     #[must_use]
     pub fn in_ledger(ledger: &Ledger) -> Self {
-        Self { ledger: ledger.clone(), name: name!("database"), state: Arc::default() }
+        Self { ledger: ledger.clone(), name: name!("database"), shown: None, state: Arc::default() }
     }
 
     /// Calls the database `name`, for a world with several.
@@ -94,6 +96,30 @@ impl FakeMigrator {
     pub fn named(mut self, name: Name) -> Self {
         self.name = name;
         self
+    }
+
+    /// The same database with the scripts of `versions` alone, such as those of one phase: no others are pending here, and none is out of
+    /// order because of another.
+    ///
+    /// ```
+    /// use flow_core::port::Migrator;
+    /// use flow_testkit::fake::{FakeMigrator, Migration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), flow_core::StepError> {
+    /// let database = FakeMigrator::new();
+    /// for (version, table) in [("1", "one"), ("2", "two"), ("3", "three")] {
+    ///     database.write(Migration::table(version, table));
+    /// }
+    /// let (expand, contract) = (database.only(["1", "3"]), database.only(["2"]));
+    /// assert_eq!(expand.state().await?.pending.len(), 2);
+    /// assert_eq!(contract.state().await?.pending[0].version, "2");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn only(&self, versions: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { shown: Some(versions.into_iter().map(Into::into).collect()), ..self.clone() }
     }
 
     /// What it was asked.
@@ -120,7 +146,7 @@ impl FakeMigrator {
         let mut state = self.state();
         let until = super::database::order(version);
         let earlier: Vec<Migration> =
-            pending(&state).into_iter().filter(|script| script.order() <= until).collect();
+            self.pending(&state).into_iter().filter(|script| script.order() <= until).collect();
         for migration in earlier {
             if state.tables.transact(migration.up_statements()).is_err() {
                 return;
@@ -210,6 +236,42 @@ impl FakeMigrator {
         )))
     }
 
+    fn shows(&self, script: &Migration) -> bool {
+        self.shown.as_ref().is_none_or(|shown| shown.contains(script.version()))
+    }
+
+    fn pending(&self, state: &State) -> Vec<Migration> {
+        let is_applied =
+            |script: &&Migration| state.applied.iter().any(|row| row.migration.version() == script.version());
+        let scripts = state.scripts.iter().filter(|script| self.shows(script));
+        scripts.filter(|script| !is_applied(script)).cloned().collect()
+    }
+
+    /// What is pending, if the record and the scripts agree.
+    fn compared(&self, state: &State) -> Result<Vec<Migration>, StepError> {
+        let pending = self.pending(state);
+        let script = |version: &str| state.scripts.iter().find(|script| script.version() == version);
+        let latest = state.applied.iter().map(|row| &row.migration).filter(|one| self.shows(one));
+        let latest = latest.map(Migration::order).max();
+        let (mut edited, mut missing) = (Vec::new(), Vec::new());
+        for row in &state.applied {
+            match script(row.migration.version()) {
+                None => missing.push(row.migration.version()),
+                Some(script) if script.up() != row.migration.up() => edited.push(script.version()),
+                Some(_) => {}
+            }
+        }
+        let late: Vec<&str> =
+            pending.iter().filter(|script| Some(script.order()) < latest).map(Migration::version).collect();
+        let lists = [("edited", edited), ("missing", missing), ("out of order", late)];
+        if lists.iter().all(|(_, versions)| versions.is_empty()) {
+            return Ok(pending);
+        }
+        let conflict = StepError::new(ErrorKind::Conflict, "the database and the scripts do not agree");
+        let named = lists.into_iter().filter(|(_, versions)| !versions.is_empty());
+        Err(named.fold(conflict, |error, (what, versions)| error.fact(what, versions.join(", "))))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,36 +279,6 @@ impl FakeMigrator {
 
 fn versions(applied: &[Applied]) -> Vec<String> {
     applied.iter().map(|row| row.migration.version().to_owned()).collect()
-}
-
-fn pending(state: &State) -> Vec<Migration> {
-    let is_applied =
-        |script: &&Migration| state.applied.iter().any(|row| row.migration.version() == script.version());
-    state.scripts.iter().filter(|script| !is_applied(script)).cloned().collect()
-}
-
-/// What is pending, if the record and the scripts agree.
-fn compared(state: &State) -> Result<Vec<Migration>, StepError> {
-    let pending = pending(state);
-    let script = |version: &str| state.scripts.iter().find(|script| script.version() == version);
-    let latest = state.applied.iter().map(|row| row.migration.order()).max();
-    let (mut edited, mut missing) = (Vec::new(), Vec::new());
-    for row in &state.applied {
-        match script(row.migration.version()) {
-            None => missing.push(row.migration.version()),
-            Some(script) if script.up() != row.migration.up() => edited.push(script.version()),
-            Some(_) => {}
-        }
-    }
-    let late: Vec<&str> =
-        pending.iter().filter(|script| Some(script.order()) < latest).map(Migration::version).collect();
-    let lists = [("edited", edited), ("missing", missing), ("out of order", late)];
-    if lists.iter().all(|(_, versions)| versions.is_empty()) {
-        return Ok(pending);
-    }
-    let conflict = StepError::new(ErrorKind::Conflict, "the database and the scripts do not agree");
-    let named = lists.into_iter().filter(|(_, versions)| !versions.is_empty());
-    Err(named.fold(conflict, |error, (what, versions)| error.fact(what, versions.join(", "))))
 }
 
 fn go_on(permit: &Permit) -> Result<(), StepError> {
@@ -292,7 +324,7 @@ impl Migrator for FakeMigrator {
         self.ledger
             .read("migrator.state", &self.name, || {
                 let state = self.state();
-                let pending = compared(&state)?.iter().map(Migration::script).collect();
+                let pending = self.compared(&state)?.iter().map(Migration::script).collect();
                 Ok(MigrationState {
                     applied: versions(&state.applied),
                     pending,
@@ -308,7 +340,7 @@ impl Migrator for FakeMigrator {
                 let state = self.state();
                 let mut copy = state.tables.clone();
                 let mut impacts = Vec::new();
-                for migration in compared(&state)? {
+                for migration in self.compared(&state)? {
                     copy.transact(migration.up_statements())
                         .map_err(|error| error.fact("version", migration.version()))?;
                     impacts.extend((1..).zip(migration.up_statements()).map(|(statement, text)| {
@@ -346,11 +378,11 @@ impl Migrator for FakeMigrator {
 
     async fn apply(&self, permit: &Permit) -> Result<Vec<AppliedMigration>, StepError> {
         let key = permit.idempotency_key();
-        let parts = pending(&self.state()).len().max(1);
+        let parts = self.pending(&self.state()).len().max(1);
         self.ledger
             .change_in_parts(self.change("migrator.apply", permit), parts, |_| {
                 let mut state = self.state();
-                let Some(migration) = compared(&state)?.into_iter().next() else { return Ok(()) };
+                let Some(migration) = self.compared(&state)?.into_iter().next() else { return Ok(()) };
                 self.guarded(&state, permit)?;
                 let named = |error: StepError| error.fact("version", migration.version());
                 // What this call has applied by an earlier attempt is no rejection of the whole.
