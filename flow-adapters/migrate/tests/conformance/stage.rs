@@ -47,7 +47,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A fresh database of the server that all tests share.
+    /// A fresh database of the server that all tests share. It is never killed, so it need not wait for the disk.
     pub(crate) async fn new(engine: Engine) -> Self {
         static POSTGRES: Shared<Postgres> = Shared::new();
         static MARIADB: Shared<Mariadb> = Shared::new();
@@ -55,13 +55,20 @@ impl Stage {
             Engine::Postgres => Server::Postgres(
                 POSTGRES
                     .get(|| async {
-                        Postgres::start(&Directory::new()?, PostgresVersion::Fifteen, &[]).await
+                        let hasty = [("fsync", "off")];
+                        Postgres::start(&Directory::new()?, PostgresVersion::Fifteen, &hasty).await
                     })
                     .await
                     .unwrap(),
             ),
             Engine::Mariadb => Server::Mariadb(
-                MARIADB.get(|| async { Mariadb::start(&Directory::new()?, &[]).await }).await.unwrap(),
+                MARIADB
+                    .get(|| async {
+                        let hasty = ["--innodb-flush-method=nosync", "--debug-no-sync"];
+                        Mariadb::start(&Directory::new()?, &hasty).await
+                    })
+                    .await
+                    .unwrap(),
             ),
             Engine::Sqlite => Server::File,
         };
