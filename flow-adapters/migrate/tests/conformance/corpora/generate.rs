@@ -45,9 +45,9 @@ impl Generated {
             }
         }
         for (number, made) in migrations.iter_mut().enumerate() {
-            let place = |text: &str| text.replace("{n}", &number.to_string());
-            made.up = place(&made.up);
-            made.down = made.down.as_deref().map(place);
+            let number = number.to_string();
+            made.up = made.up.replace("{n}", &number);
+            made.down = made.down.as_deref().map(|down| down.replace("{n}", &number));
         }
         Self { engine, migrations }
     }
@@ -125,7 +125,7 @@ impl Made {
             Some(text) => write(down, &marked(text)),
             // What stands for all engines would be its way back.
             None if narrow => {
-                std::fs::remove_file(folder.join(format!("{version}_{name}.down.sql"))).unwrap()
+                std::fs::remove_file(folder.join(format!("{version}_{name}.down.sql"))).unwrap();
             }
             None => {}
         }
