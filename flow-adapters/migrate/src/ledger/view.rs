@@ -98,9 +98,9 @@ mod tests {
         assert_eq!(versions(&expand.course(&[]).unwrap()), ["1", "3"]);
         assert_eq!(versions(&contract.course(&[]).unwrap()), ["1", "3", "2", "4"]);
         let targets = contract.pending(&[]).unwrap();
-        let refused = contract.check_expanded(&[one.clone()], &targets).unwrap_err();
+        let refused = contract.check_expanded(std::slice::from_ref(one), &targets).unwrap_err();
         assert_eq!(refused.facts().collect::<Vec<_>>(), [("expand", "3")]);
-        contract.check_expanded(&[one.clone()], &targets[..1]).unwrap();
+        contract.check_expanded(std::slice::from_ref(one), &targets[..1]).unwrap();
 
         let expanded = [one.clone(), three.clone()];
         assert_eq!(versions(&contract.pending(&expanded).unwrap()), ["2", "4"]);
