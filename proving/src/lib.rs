@@ -48,7 +48,7 @@ pub use patience::{PATIENCE, until};
 pub use port::Port;
 pub use program::{find, kept_folder};
 pub use running::Running;
-pub use shared::Shared;
+pub use shared::{Remains, Shared};
 pub use tier::is_long;
 
 /// What was arranged or seen outside the thing under test, or why it could not be.

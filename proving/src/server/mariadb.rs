@@ -1,10 +1,9 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use super::{ready, unprivileged};
 use crate::table::Process;
-use crate::{Directory, Outside, Port, Running, Shared, program};
+use crate::{Directory, Outside, Port, Remains, Running, Shared, program};
 
 /// The password of `app`.
 const PASSWORD: &str = "proving-secret";
@@ -19,7 +18,6 @@ pub struct Mariadb {
     port: Port,
     settings: Vec<String>,
     directory: Directory,
-    _template: Arc<Template>,
 }
 
 impl Mariadb {
@@ -35,7 +33,7 @@ impl Mariadb {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let log = directory.path().join("mariadb.log");
         let running = Running::start(&mut server(directory, &port, &settings)?, &log)?;
-        let server = Self { running, port, settings, directory: directory.clone(), _template: template };
+        let server = Self { running, port, settings, directory: directory.clone() };
         server.answers().await?;
         server.sql("", &format!("CREATE USER app IDENTIFIED BY '{PASSWORD}'"))?;
         server.sql("", "GRANT ALL ON *.* TO app WITH GRANT OPTION")?;
@@ -67,6 +65,14 @@ impl Mariadb {
     pub fn create_database(&self, name: &str) -> Outside<String> {
         self.sql("", &format!("CREATE DATABASE `{name}`"))?;
         Ok(self.url("app", name))
+    }
+
+    /// Removes a database, where nobody holds a table of it.
+    ///
+    /// # Errors
+    /// The server's, with its words.
+    pub fn drop_database(&self, name: &str) -> Outside<()> {
+        self.sql("", &format!("SET lock_wait_timeout = 5; DROP DATABASE IF EXISTS `{name}`")).map(drop)
     }
 
     /// The URL of a database for `app`, or another user with the same password.
@@ -125,6 +131,16 @@ impl Mariadb {
     }
 }
 
+impl Remains for Mariadb {
+    fn process(&self) -> Option<Process> {
+        Some(self.running.process())
+    }
+
+    fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
 impl Drop for Mariadb {
     fn drop(&mut self) {
         // Its data go with its directory: nobody needs what an orderly end would write.
@@ -149,7 +165,7 @@ fn server(directory: &Directory, port: &Port, settings: &[String]) -> Outside<Co
     Ok(command)
 }
 
-/// Data as `mariadb-install-db` leaves them, copied rather than made anew as long as a server runs.
+/// Data as `mariadb-install-db` leaves them, copied rather than made anew.
 #[derive(Debug)]
 struct Template(Directory);
 
@@ -167,5 +183,15 @@ impl Template {
 
     fn data(&self) -> PathBuf {
         self.0.path().join("made/data")
+    }
+}
+
+impl Remains for Template {
+    fn process(&self) -> Option<Process> {
+        None
+    }
+
+    fn directory(&self) -> &Path {
+        self.0.path()
     }
 }

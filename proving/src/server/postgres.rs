@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use super::{ready, unprivileged};
 use crate::table::{self, Process};
-use crate::{Directory, Outside, Port, Running, Shared, program};
+use crate::{Directory, Outside, Port, Remains, Running, Shared, program};
 
 /// The password of `postgres` and `app` over TCP.
 const PASSWORD: &str = "proving-secret";
@@ -52,7 +52,7 @@ impl PostgresVersion {
         Err(format!("there is no `{}/postgres`: `cargo xtask test` installs it", folder.display()).into())
     }
 
-    /// A cluster that is copied rather than made anew, as long as a server of this version runs.
+    /// A cluster that is copied rather than made anew.
     async fn template(self) -> Outside<Arc<Template>> {
         static TEMPLATES: [Shared<Template>; 2] = [Shared::new(), Shared::new()];
         let [fifteen, eighteen] = &TEMPLATES;
@@ -133,6 +133,14 @@ impl Postgres {
         Ok(self.url("app", name))
     }
 
+    /// Removes a database with every session in it.
+    ///
+    /// # Errors
+    /// The server's, with its words.
+    pub fn drop_database(&self, name: &str) -> Outside<()> {
+        self.sql("postgres", &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).map(drop)
+    }
+
     /// The URL of a database for `postgres` or `app`, with the password.
     #[must_use]
     pub fn url(&self, user: &str, database: &str) -> String {
@@ -200,6 +208,16 @@ impl Postgres {
     }
 }
 
+impl Remains for Postgres {
+    fn process(&self) -> Option<Process> {
+        Some(self.running.process())
+    }
+
+    fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Nobody needs what a checkpoint would write, and only a server that ends by itself gives its shared memory back.
@@ -243,6 +261,16 @@ impl Template {
 
     fn data(&self) -> PathBuf {
         self.directory.path().join("cluster/data")
+    }
+}
+
+impl Remains for Template {
+    fn process(&self) -> Option<Process> {
+        None
+    }
+
+    fn directory(&self) -> &Path {
+        self.directory.path()
     }
 }
 

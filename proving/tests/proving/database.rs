@@ -1,6 +1,7 @@
 //! Each database server comes up for its user alone, outlives a failure of the power, and leaves nothing behind.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use flow_proving::server::{Mariadb, PgBouncer, PoolMode, Postgres, PostgresVersion};
@@ -103,17 +104,52 @@ async fn pgbouncer_keeps_what_a_client_left_in_its_session_only_between_transact
     Ok(())
 }
 
+/// Set for the process that shares servers.
+const SHARES: &str = "FLOW_PROVING_SHARES";
+
 #[tokio::test]
-async fn tests_of_a_binary_share_a_server_as_long_as_one_holds_it() -> Outside<()> {
-    static SHARED: Shared<Mariadb> = Shared::new();
-    let start = || async { Mariadb::start(&Directory::new()?, &[]).await };
-    let (one, other) = (SHARED.get(start).await?, SHARED.get(start).await?);
-    let first = one.process();
-    assert!(Arc::ptr_eq(&one, &other));
-    drop(one);
-    assert!(first.runs());
-    drop(other);
-    assert!(!first.runs());
-    assert_ne!(SHARED.get(start).await?.process(), first);
+#[ignore = "run by another test"]
+async fn shares_a_server_of_each_kind() -> Outside<()> {
+    static POSTGRES: Shared<Postgres> = Shared::new();
+    static MARIADB: Shared<Mariadb> = Shared::new();
+    let path = std::env::var_os(SHARES).ok_or("run by another test")?;
+    let one = POSTGRES.get(|| postgres(Fifteen)).await?;
+    drop(one.clone());
+    let mariadb = MARIADB.get(|| async { Mariadb::start(&Directory::new()?, &[]).await }).await?;
+    assert!(Arc::ptr_eq(&one, &POSTGRES.get(|| postgres(Fifteen)).await?));
+    let lines = [(one.process(), one.socket_folder()), (mariadb.process(), mariadb.socket())];
+    let lines = lines.map(|(process, place)| format!("{} {}\n", process.pid, place.display()));
+    std::fs::write(&path, lines.concat())?;
+    // Until it is killed, or its time is over.
+    until("the file is gone", || async { Ok((!Path::new(&path).exists()).then_some(())) }).await
+}
+
+#[tokio::test]
+async fn what_the_tests_of_a_binary_share_ends_with_their_process_however_that_ends() -> Outside<()> {
+    for killed in [false, true] {
+        let directory = Directory::new()?;
+        let path = directory.path().join("shared");
+        let mut process = std::process::Command::new(std::env::current_exe()?)
+            .args(["--exact", "database::shares_a_server_of_each_kind", "--ignored"])
+            .env(SHARES, &path)
+            .spawn()?;
+        let written =
+            || async { Ok(std::fs::read_to_string(&path).ok().filter(|text| text.lines().count() == 2)) };
+        let text = until("both servers are there", written).await?;
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        let servers: Vec<(Process, &Path)> = pairs
+            .filter_map(|(pid, place)| Some((Process::of(pid.parse().ok()?)?, Path::new(place))))
+            .collect();
+        assert_eq!(servers.len(), 2);
+        if killed {
+            process.kill()?;
+        } else {
+            std::fs::remove_file(&path)?;
+        }
+        assert_eq!(process.wait()?.success(), !killed);
+        let gone =
+            || async { Ok(servers.iter().all(|(one, place)| !one.runs() && !place.exists()).then_some(())) };
+        until("the servers and their directories are gone", gone).await?;
+    }
     Ok(())
 }

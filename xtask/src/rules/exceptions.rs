@@ -18,6 +18,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     (Rule::IgnoredTest, "flow-adapters/local/tests/conformance/store/assets.rs", CHILD),
     (Rule::IgnoredTest, "flow-adapters/migrate/tests/conformance/crash.rs", CHILD),
     (Rule::IgnoredTest, "flow-adapters/pm2/tests/conformance/daemon.rs", CHILD),
+    (Rule::IgnoredTest, "proving/tests/proving/database.rs", CHILD),
 ];
 
 /// What is left of `findings`, with one more for each exception that nothing needs.

@@ -47,7 +47,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A fresh database of the server that all tests share. It is never killed, so it need not wait for the disk.
+    /// A fresh database of the server that all tests share, removed with the stage. The server is never killed, so it need not wait for
+    /// the disk.
     pub(crate) async fn new(engine: Engine) -> Self {
         static POSTGRES: Shared<Postgres> = Shared::new();
         static MARIADB: Shared<Mariadb> = Shared::new();
@@ -333,6 +334,17 @@ impl Stage {
             .kill_on_drop(true)
             .spawn()
             .unwrap()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Who has a server of their own may have killed it.
+        let _ = match &self.server {
+            Server::Postgres(server) if Arc::strong_count(server) > 1 => server.drop_database(&self.name),
+            Server::Mariadb(server) if Arc::strong_count(server) > 1 => server.drop_database(&self.name),
+            _ => Ok(()),
+        };
     }
 }
 
