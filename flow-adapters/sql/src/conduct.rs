@@ -273,6 +273,8 @@ mod tests {
             (Mysql, "/*!40101 SET NAMES utf8 */", true),
             (Mysql, "SELECT 1 INTO @a", true),
             (Mysql, "SELECT @a := 1", true),
+            (Mysql, "UPDATE t SET a = (@n := @n + 1)", true),
+            (Mysql, "UPDATE t SET a = @n", false),
             (Mysql, "DO get_lock('x', 1)", true),
             (Mysql, "USE x", true),
             (Mysql, "LOCK TABLES a READ", true),

@@ -20,26 +20,31 @@ use std::fmt;
 /// assert_eq!(version("2019-02-26-002946"), version("20190226002946"));
 /// ```
 #[derive(Debug, Clone)]
-pub struct Version(String);
+pub struct Version {
+    text: String,
+    numbers: Vec<String>,
+}
 
 impl Version {
     /// Takes `text` as a version if it is nothing but numbers, with single dots, underscores or hyphens between digits.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        text.split(['.', '_', '-']).all(number).then(|| Self(text.to_owned()))
+        text.split(['.', '_', '-'])
+            .all(number)
+            .then(|| Self { text: text.to_owned(), numbers: numbers(text) })
     }
 
     /// As the file name has it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The version as one signed number of 64 bits, as sqlx keeps it; none where it does not fit or has several numbers.
     #[must_use]
     pub fn as_i64(&self) -> Option<i64> {
-        match self.numbers().as_slice() {
+        match self.numbers.as_slice() {
             [] => Some(0),
             [number] => number.parse().ok(),
             _ => None,
@@ -48,43 +53,45 @@ impl Version {
 
     /// Whether it is one number, in digits alone.
     pub(crate) fn is_plain(&self) -> bool {
-        self.0.bytes().all(|byte| byte.is_ascii_digit())
+        self.text.bytes().all(|byte| byte.is_ascii_digit())
     }
+}
 
-    /// Its numbers, without what makes no difference between them.
-    fn numbers(&self) -> Vec<String> {
-        let mut numbers: Vec<String> = Vec::new();
-        for part in self.0.split(['.', '_']) {
-            if part.contains('-') {
-                // A time has 14 digits. What follows them is a number of its own, and even zeros tell it from nothing.
-                let digits = format!("{:0<14}", part.replace('-', ""));
-                let (time, rest) = digits.split_at_checked(14).unwrap_or_default();
-                numbers.push(time.to_owned());
-                numbers.extend((!rest.is_empty()).then(|| format!("1{rest}")));
-            } else {
-                numbers.push(part.to_owned());
-            }
+/// The numbers of a version, without what makes no difference between them.
+fn numbers(text: &str) -> Vec<String> {
+    let mut numbers: Vec<String> = Vec::new();
+    for part in text.split(['.', '_']) {
+        if part.contains('-') {
+            // A time has 14 digits. What follows them is a number of its own, and even zeros tell it from nothing.
+            let digits = format!("{:0<14}", part.replace('-', ""));
+            let (time, rest) = digits.split_at_checked(14).unwrap_or_default();
+            numbers.push(time.to_owned());
+            numbers.extend((!rest.is_empty()).then(|| format!("1{rest}")));
+        } else {
+            numbers.push(part.to_owned());
         }
-        for number in &mut numbers {
-            *number = number.trim_start_matches('0').to_owned();
-        }
-        while numbers.last().is_some_and(String::is_empty) {
-            numbers.pop();
-        }
-        numbers
     }
+    for number in &mut numbers {
+        *number = number.trim_start_matches('0').to_owned();
+    }
+    while numbers.last().is_some_and(String::is_empty) {
+        numbers.pop();
+    }
+    numbers
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_length = |numbers: Vec<String>| numbers.into_iter().map(|number| (number.len(), number));
-        by_length(self.numbers()).cmp(by_length(other.numbers()))
+        fn by_length(numbers: &[String]) -> impl Iterator<Item = (usize, &String)> {
+            numbers.iter().map(|number| (number.len(), number))
+        }
+        by_length(&self.numbers).cmp(by_length(&other.numbers))
     }
 }
 

@@ -59,6 +59,9 @@ pub(super) fn changes_session(words: &Words<'_>) -> bool {
                 || words.have_in_row(&["INTO", "@"])
                 || words.have_in_row(&[":", "="])
         }
+        Some(first) if first.is_any(&["INSERT", "REPLACE", "UPDATE", "DELETE"]) => {
+            words.have_in_row(&[":", "="])
+        }
         Some(first) if first.is_any(&["CREATE", "DROP"]) => words.are_temporary(),
         // What they run may set whatever it likes.
         Some(first) => first.is_any(&[
