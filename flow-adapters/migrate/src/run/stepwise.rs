@@ -120,7 +120,15 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Runs one statement that commits by itself, with a durable record before it.
+    /// What is to be recorded before a statement that commits by itself is run.
+    pub(super) async fn announce(&mut self, text: &str) -> Result<Begun, StepError> {
+        self.engine.clear(self.work.as_mut(), text).await?;
+        let before = self.engine.footprint(self.work.as_mut(), text).await?;
+        let (statement, by) = (Digest::of(text.as_bytes()), self.work.id().to_owned());
+        Ok(Begun { statement, by, footprint: before.map(|footprint| footprint.digest) })
+    }
+
+    /// Runs one statement that commits by itself, with a durable record before it, unless that stands already.
     async fn journaled(
         &mut self,
         running: Running<'_>,
@@ -129,12 +137,11 @@ impl Site<'_> {
         reached: &mut Reached,
     ) -> Result<(), StepError> {
         let text = &statement.text;
-        self.engine.clear(self.work.as_mut(), text).await?;
-        let before = self.engine.footprint(self.work.as_mut(), text).await?;
-        let stood = before.as_ref().map(|footprint| footprint.digest);
-        let by = self.work.id().to_owned();
-        reached.begun = Some(Begun { statement: Digest::of(text.as_bytes()), by, footprint: stood });
-        self.history.reach(self.lock.session(), running.version, reached).await?;
+        if reached.begun.is_none() {
+            reached.begun = Some(self.announce(text).await?);
+            self.history.reach(self.lock.session(), running.version, reached).await?;
+        }
+        let stood = reached.begun.as_ref().and_then(|begun| begun.footprint);
         let mut patience = self.patience();
         loop {
             let Err(error) = self.patiently(text).await else {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use flow_core::port::AppliedMigration;
 use flow_core::{ErrorKind, Permit, StepError};
-use flow_sql::{Dialect, Script, Version};
+use flow_sql::{Conduct, Dialect, Script, Version};
 
 use super::backfill;
 use super::conduct::is_stepwise;
@@ -187,16 +187,30 @@ impl<'a> Up<'a> {
     /// Applies statement by statement.
     async fn stepwise(&mut self, script: &Script) -> Result<u64, StepError> {
         self.site.make_tables().await?;
+        let mut reached = Reached::default();
+        if let Some(first) = script.up.statements.first()
+            && matches!(first.conduct(self.site.engine.dialect()), Conduct::Commits | Conduct::Outside)
+        {
+            let begun = self.site.announce(&first.text).await;
+            reached.begun = Some(begun.map_err(|error| running(script).about(error, 1, first))?);
+        }
         let Site { lock, history, permit, .. } = &mut self.site;
         let session = lock.session();
         session.begin().await?;
-        let recorded = history.begin(session, script, permit).await;
-        if let Err(error) = recorded {
+        let recorded = async {
+            history.begin(session, script, permit).await?;
+            if reached.begun.is_some() {
+                // One commit for both.
+                history.reach(session, &script.version, &reached).await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = recorded.await {
             session.roll_back().await;
             return Err(error);
         }
         session.commit().await?;
-        self.go_on(script, Reached::default()).await
+        self.go_on(script, reached).await
     }
 
     /// Fills rows in, from where an earlier run came to.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::{CancelToken, ErrorKind, StepError};
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
 use super::fault::{connecting, ending, fault};
@@ -112,17 +112,8 @@ impl Session for PostgresSession {
     }
 
     async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError> {
-        let rows = if values.is_empty() {
-            self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(statement))).await
-        } else {
-            let mut arguments = PgArguments::default();
-            for value in values {
-                sqlx::Arguments::add(&mut arguments, *value).map_err(unreadable)?;
-            }
-            // Not kept: a reset of the session takes prepared statements away.
-            let query = sqlx::query_with(AssertSqlSafe(numbered(statement)), arguments).persistent(false);
-            self.connection.fetch_all(query).await
-        };
+        let text = bound(statement, values)?;
+        let rows = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
         rows.map_err(|error| fault(error, &self.cancel))?.iter().map(row).collect()
     }
 
@@ -156,11 +147,38 @@ impl Session for PostgresSession {
     }
 }
 
-/// `?` as `$1`, `$2`, ..
-fn numbered(statement: &str) -> String {
+/// With each `?` replaced by its value: one message, where a prepared statement takes two, and the server gives each its type.
+fn bound(statement: &str, values: &[Option<&str>]) -> Result<String, StepError> {
     let mut parts = statement.split('?');
-    let first = parts.next().unwrap_or_default().to_owned();
-    (1..).zip(parts).fold(first, |text, (number, part)| format!("{text}${number}{part}"))
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for (position, part) in parts.enumerate() {
+        match values.get(position) {
+            Some(Some(value)) => text += &literal(value)?,
+            Some(None) => text += "NULL",
+            // No place of a value.
+            None => text.push('?'),
+        }
+        text += part;
+    }
+    Ok(text)
+}
+
+/// ASCII alone, and the same whatever a script made of `client_encoding` and `standard_conforming_strings`.
+fn literal(value: &str) -> Result<String, StepError> {
+    let mut text = "E'".to_owned();
+    for character in value.chars() {
+        match character {
+            '\0' => {
+                return Err(StepError::new(ErrorKind::Failed, "a text with a zero byte cannot be kept"));
+            }
+            '\'' => text += "''",
+            '\\' => text += "\\\\",
+            ascii if ascii.is_ascii() => text.push(ascii),
+            other => text += &format!("\\U{:08X}", u32::from(other)),
+        }
+    }
+    text.push('\'');
+    Ok(text)
 }
 
 fn row(row: &PgRow) -> Result<Row, StepError> {
@@ -176,8 +194,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn question_marks_are_numbered_in_their_order() {
-        assert_eq!(numbered("SELECT ? WHERE a = ?"), "SELECT $1 WHERE a = $2");
-        assert_eq!(numbered("SELECT 1"), "SELECT 1");
+    fn values_are_written_so_that_no_setting_reads_them_otherwise() {
+        let values = [Some("it's \\ ?"), None, Some("\u{e9}\u{1f600}")];
+        let text = bound("SELECT ?, ? WHERE a = ?", &values).unwrap();
+        assert_eq!(text, r"SELECT E'it''s \\ ?', NULL WHERE a = E'\U000000E9\U0001F600'");
+        assert_eq!(bound("SELECT 1", &[]).unwrap(), "SELECT 1");
+        assert_eq!(bound("SELECT ?", &[Some("\0")]).unwrap_err().kind(), ErrorKind::Failed);
     }
 }
