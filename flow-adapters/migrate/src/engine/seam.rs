@@ -10,7 +10,7 @@ use flow_sql::{Dialect, Statement};
 
 use super::mysql::Mysql;
 use super::postgres::Postgres;
-use super::sqlite::{Database, References, Sqlite};
+use super::sqlite::{Database, Sqlite};
 use crate::config::{Place, SqlConfig};
 use crate::schema::Schema;
 
@@ -83,14 +83,9 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
         key: &str,
     ) -> Result<Option<KeyColumn>, StepError>;
 
-    /// What is wrong with the references between tables, where `statements` can break them and the server would not notice. Asked again
-    /// before the commit, it may not be worse.
-    async fn references(
-        &self,
-        _session: &mut dyn Session,
-        _statements: &[Statement],
-    ) -> Result<Option<References>, StepError> {
-        Ok(None)
+    /// Whether `statements` can break a reference between tables without the server's notice.
+    fn can_break_references(&self, _statements: &[Statement]) -> bool {
+        false
     }
 
     /// Whether the session `id`, as [`Session::id`] gave it, is still there: its last statement may be running.

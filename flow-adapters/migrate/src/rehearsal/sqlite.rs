@@ -8,9 +8,8 @@ use flow_sql::{Script, Statement};
 
 use crate::config::Waits;
 use crate::effect::{Effect, Loss, Measured};
-use crate::engine::Engine as _;
 use crate::engine::sqlite::{Database, Durability, Sqlite, SqliteSession, catalogue, schema};
-use crate::run::{Direction, Running, unrolled};
+use crate::run::{Direction, Running, Watch, unrolled};
 use crate::schema::Schema;
 
 /// Rehearses `pending` in order. What does not lead back is collected, so that all of it is named at once.
@@ -21,13 +20,15 @@ pub(crate) async fn rehearse(
     let engine = Sqlite::new(copy.clone(), Waits::default());
     let mut impacts = Vec::new();
     let mut astray: Vec<(String, String)> = Vec::new();
-    for script in pending {
+    let mut references = Watch::default();
+    for (number, script) in (1..).zip(pending) {
+        references.next(number == pending.len());
         // A connection for each, as nothing of a session may reach the next migration.
         let mut session = copy.write(Durability::Throwaway, &CancelToken::new()).await?;
         let script =
             &*unrolled(&engine, &mut session, script).await.map_err(|error| with_facts(error, &astray))?;
         let before = State::read(&mut session).await?;
-        let forth = forth(&engine, &mut session, script, before.rows.clone()).await;
+        let forth = forth(&engine, &mut session, script, before.rows.clone(), &mut references).await;
         let mut found = forth.map_err(|error| with_facts(error, &astray))?;
         match back(&engine, &mut session, script, &before).await {
             Ok(lost) => annotate(&mut found, &lost),
@@ -64,15 +65,16 @@ async fn forth(
     session: &mut SqliteSession,
     script: &Script,
     mut rows: BTreeMap<String, u64>,
+    references: &mut Watch,
 ) -> Result<Vec<StatementImpact>, StepError> {
     let running = running_up(script);
     let mut impacts = Vec::new();
     session.begin().await?;
-    let references = engine.references(session, running.statements).await?;
+    references.look(engine, session, running.statements).await?;
     for (number, statement) in (1..).zip(running.statements) {
         impacts.push(measure(session, running, number, statement, &mut rows).await?);
     }
-    running.check_references(engine, session, references).await?;
+    references.judge(session).await.map_err(|error| running.named(error))?;
     session.commit().await?;
     Ok(impacts)
 }
@@ -129,7 +131,7 @@ async fn back_and_forth(
     let Some(down) = &script.down else { return Ok(Vec::new()) };
     let applied = schema::read(session).await?;
     Running { version: &script.version, direction: Direction::Down, statements: &down.statements }
-        .run(engine, session)
+        .run(engine, session, &mut Watch::default())
         .await?;
     let reverted = State::read(session).await?;
     let message = if down.statements.is_empty() {
@@ -138,7 +140,7 @@ async fn back_and_forth(
         "the down script does not restore the schema"
     };
     same(message, &before.schema, &reverted.schema)?;
-    running_up(script).run(engine, session).await?;
+    running_up(script).run(engine, session, &mut Watch::default()).await?;
     let again = schema::read(session).await?;
     same("applied again after its down script it gives another schema", &applied, &again)?;
     Ok(losses(&before.rows, &reverted.rows))

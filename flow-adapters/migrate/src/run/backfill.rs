@@ -57,12 +57,12 @@ impl Site<'_> {
         keys: &Keys<'_>,
         start: &str,
     ) -> Result<bool, StepError> {
-        let Site { engine, work, history, .. } = self;
+        let Site { engine, work, history, references, .. } = self;
         let filled = history.hold_filled(work.as_mut(), &script.version).await?;
         let from = keys.literal(filled.last_key.as_deref().unwrap_or(start))?;
         let Some((last, rows)) = keys.next(work.as_mut(), &from).await? else { return Ok(false) };
         let statements = bound(engine.dialect(), script, &from, &keys.literal(&last)?);
-        running(script, &statements).run(*engine, work.as_mut()).await?;
+        running(script, &statements).run(*engine, work.as_mut(), references).await?;
         let filled = BackfillProgress { rows: filled.rows + rows, last_key: Some(last), ..filled };
         history.fill(work.as_mut(), &script.version, &filled).await?;
         Ok(true)

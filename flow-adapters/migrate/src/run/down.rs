@@ -51,8 +51,8 @@ async fn run(site: &mut Site<'_>, retreat: &Retreat, finished: &mut Vec<Finished
     }
     let ways: Vec<_> =
         rows.iter().map(|row| way_back(site.engine.dialect(), row)).collect::<Result<_, _>>()?;
-    for (row, body) in rows.iter().zip(&ways) {
-        site.next().await?;
+    for (number, (row, body)) in (1..).zip(rows.iter().zip(&ways)) {
+        site.next(number == rows.len()).await?;
         let started = Instant::now();
         let transactional = row.progress == Progress::Whole
             && !is_stepwise(site.engine.dialect(), body.mode, &body.statements);
@@ -115,9 +115,9 @@ async fn whole(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Resu
     let mut patience = site.patience();
     loop {
         site.work.begin().await?;
-        let Site { engine, work, history, worn, .. } = &mut *site;
+        let Site { engine, work, history, worn, references, .. } = &mut *site;
         let ran = async {
-            running.run(*engine, work.as_mut()).await?;
+            running.run(*engine, work.as_mut(), references).await?;
             if *worn {
                 work.regain().await?;
             }

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use flow_core::{ErrorKind, StepError};
+use flow_core::StepError;
 use flow_sql::{Statement, Version};
 
 use super::course::Direction;
-use crate::engine::sqlite::References;
+use super::references::Watch;
 use crate::engine::{Engine, Session};
 
 /// One script of one migration, under way.
@@ -19,12 +19,17 @@ pub(crate) struct Running<'a> {
 
 impl Running<'_> {
     /// Runs every statement and checks that no reference between tables is worse than before.
-    pub(crate) async fn run(&self, engine: &dyn Engine, session: &mut dyn Session) -> Result<(), StepError> {
-        let before = engine.references(session, self.statements).await?;
+    pub(crate) async fn run(
+        &self,
+        engine: &dyn Engine,
+        session: &mut dyn Session,
+        references: &mut Watch,
+    ) -> Result<(), StepError> {
+        references.look(engine, session, self.statements).await?;
         for (number, statement) in (1..).zip(self.statements) {
             self.step(session, number, statement).await?;
         }
-        self.check_references(engine, session, before).await
+        references.judge(session).await.map_err(|error| self.named(error))
     }
 
     /// Runs one statement and says how long it took.
@@ -40,22 +45,6 @@ impl Running<'_> {
         let started = Instant::now();
         session.execute(&statement.text).await.map_err(|error| self.about(error, number, statement))?;
         Ok(started.elapsed())
-    }
-
-    pub(crate) async fn check_references(
-        &self,
-        engine: &dyn Engine,
-        session: &mut dyn Session,
-        before: Option<References>,
-    ) -> Result<(), StepError> {
-        let Some(before) = before else { return Ok(()) };
-        let Some(after) = engine.references(session, self.statements).await? else { return Ok(()) };
-        let worse = after.worse_than(&before);
-        if worse.is_empty() {
-            return Ok(());
-        }
-        let broken = StepError::new(ErrorKind::Failed, "the migration breaks references between tables");
-        Err(self.named(broken).fact("references", worse.join("; ")))
     }
 
     pub(crate) fn about(&self, error: StepError, number: u32, statement: &Statement) -> StepError {

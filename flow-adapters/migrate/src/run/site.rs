@@ -5,6 +5,7 @@ use std::time::Duration;
 use flow_core::{CancelToken, ErrorKind, Permit, StepError};
 use flow_sql::Dialect;
 
+use super::references::Watch;
 use crate::config::Waits;
 use crate::engine::wait::Wait;
 use crate::engine::{Access, Engine, Lock, Owner, Session};
@@ -23,6 +24,7 @@ pub(super) struct Site<'a> {
     pub(super) applied: Vec<Applied>,
     /// Whether the last script may have left something behind in the working session.
     pub(super) worn: bool,
+    pub(super) references: Watch,
 }
 
 impl<'a> Site<'a> {
@@ -40,14 +42,25 @@ impl<'a> Site<'a> {
         engine.preflight(work.as_mut(), lock.session()).await?;
         let history = History::find(engine, work.as_mut()).await?;
         let applied = history.read(work.as_mut()).await?;
-        Ok(Self { engine, waits, permit, lock, work, history, applied, worn: false })
+        Ok(Self {
+            engine,
+            waits,
+            permit,
+            lock,
+            work,
+            history,
+            applied,
+            worn: false,
+            references: Watch::default(),
+        })
     }
 
     /// Makes ready for the next migration: not cancelled, the lock still ours, nothing left of the session of the last one.
-    pub(super) async fn next(&mut self) -> Result<(), StepError> {
+    pub(super) async fn next(&mut self, last: bool) -> Result<(), StepError> {
         if self.permit.cancel().is_cancelled() {
             return Err(StepError::new(ErrorKind::Cancelled, "cancelled between two migrations"));
         }
+        self.references.next(last);
         self.lock.verify().await?;
         if std::mem::take(&mut self.worn) {
             self.work.renew().await?;

@@ -23,7 +23,7 @@ impl Site<'_> {
         tolerated: &mut (dyn FnMut(&StepError) -> bool + Send),
     ) -> Result<(), StepError> {
         let mut transaction = false;
-        let before = self.engine.references(self.work.as_mut(), running.statements).await?;
+        self.references.look(self.engine, self.work.as_mut(), running.statements).await?;
         for (number, statement) in (1..).zip(running.statements).skip(skipped(reached)) {
             let conduct = statement.conduct(self.engine.dialect());
             let ended = match conduct {
@@ -64,7 +64,7 @@ impl Site<'_> {
             );
             return Err(running.named(open));
         }
-        running.check_references(self.engine, self.work.as_mut(), before).await
+        self.references.judge(self.work.as_mut()).await.map_err(|error| running.named(error))
     }
 
     /// Runs a statement that begins or ends the script's own transaction; the record of it commits inside.

@@ -60,8 +60,9 @@ impl<'a> Up<'a> {
         self.check_whole()?;
         self.view.check_expanded(&self.site.applied, &pending)?;
         self.adopt().await?;
-        for script in pending {
-            self.site.next().await?;
+        let many = pending.len();
+        for (number, script) in (1..).zip(pending) {
+            self.site.next(number == many).await?;
             let transactional = script.backfill.is_none()
                 && !is_stepwise(self.site.engine.dialect(), script.up.mode, &script.up.statements);
             let reached = self.row(script).map(|row| row.progress.clone());
@@ -170,9 +171,9 @@ impl<'a> Up<'a> {
 
     async fn within(&mut self, script: &Script) -> Result<u64, StepError> {
         let started = Instant::now();
-        let Site { engine, work, history, permit, worn, .. } = &mut self.site;
+        let Site { engine, work, history, permit, worn, references, .. } = &mut self.site;
         history.create(*engine, work.as_mut()).await?;
-        running(script).run(*engine, work.as_mut()).await?;
+        running(script).run(*engine, work.as_mut(), references).await?;
         let ms = ms(started);
         let recorded = async {
             if *worn {

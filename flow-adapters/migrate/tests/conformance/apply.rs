@@ -111,6 +111,28 @@ async fn a_migration_that_breaks_references_is_refused_and_old_breaks_are_not_it
 }
 
 #[tokio::test]
+async fn a_table_that_others_refer_to_may_be_gone_between_two_migrations_and_not_after_the_last() {
+    let world = World::new();
+    world.run(PARENT).await;
+    world
+        .script(
+            "1_copy",
+            "CREATE TABLE copy(id INTEGER PRIMARY KEY); INSERT INTO copy SELECT id FROM parent",
+            None,
+        )
+        .script("2_drop", "DROP TABLE parent", None)
+        .script("3_rename", "ALTER TABLE copy RENAME TO parent", None)
+        .script("4_read", "SELECT 1", None);
+    world.migrations().apply(&permit()).await.unwrap();
+    assert_eq!(world.ask("SELECT count(*) FROM child JOIN parent ON parent.id = child.parent").await, ["3"]);
+    world.script("5_drop", "DROP TABLE parent", None).script("6_read", "SELECT 1", None);
+    let error = world.migrations().apply(&permit_under("5", Fence(2), 1)).await.unwrap_err();
+    let named = (fact(&error, "version"), fact(&error, "references"));
+    assert_eq!(named, ("6", "`child` now refers to `parent`, which is not there"));
+    assert_eq!(world.applied().await, ["1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test]
 async fn nothing_of_a_session_reaches_the_next_migration() {
     let world = World::new();
     world

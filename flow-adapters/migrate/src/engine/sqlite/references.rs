@@ -1,4 +1,4 @@
-//! The references between tables, which are checked before each commit.
+//! The references between tables, as they stand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,10 @@ use super::catalogue::tables_with_rows;
 use crate::effect::Effect;
 use crate::engine::{Row, Session};
 
-const VIOLATIONS: &str = "SELECT \"table\", \"parent\", count(*) FROM pragma_foreign_key_check GROUP BY 1, 2";
+/// Rows that refer to no row of a table that is there.
+const VIOLATIONS: &str = "SELECT \"table\", \"parent\", count(*) FROM pragma_foreign_key_check AS violation
+    WHERE EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(violation.\"parent\"))
+    GROUP BY 1, 2";
 
 /// Tables that refer to a table that is not there. Without rows in them no check of the rows would find it.
 const DANGLING: &str = "SELECT child.name, reference.\"table\"
@@ -26,7 +29,7 @@ pub(crate) struct References {
 }
 
 impl References {
-    pub(super) async fn read(session: &mut dyn Session) -> Result<Self, StepError> {
+    pub(crate) async fn read(session: &mut dyn Session) -> Result<Self, StepError> {
         let pair = |row: &Row| Some((row.first()?.clone()?, row.get(1)?.clone()?));
         let tables = tables_with_rows(session).await?.into_iter().collect();
         let dangling = session.query(DANGLING, &[]).await?.iter().filter_map(pair).collect();
@@ -42,26 +45,30 @@ impl References {
         Ok(Self { tables, violations, dangling })
     }
 
-    /// What is worse than `before`, one sentence each.
-    pub(crate) fn worse_than(&self, before: &Self) -> Vec<String> {
+    /// Which rows refer to nothing that did so neither `before` nor at the `start`, one sentence each.
+    pub(crate) fn rows_worse_than(&self, before: &Self, start: &Self) -> Vec<String> {
         let mut worse = Vec::new();
         if self.violations.is_none() && before.violations.is_some() {
             worse.push("a foreign key refers to columns that are no key".to_owned());
         }
-        for ((child, parent), rows) in self.violations.iter().flatten() {
-            let key = (child.clone(), parent.clone());
-            let known = before.violations.as_ref().is_none_or(|known| known.get(&key) >= Some(rows));
-            if !known {
+        for (key, rows) in self.violations.iter().flatten() {
+            let knew =
+                |then: &Self| then.violations.as_ref().is_none_or(|known| known.get(key) >= Some(rows));
+            if !knew(before) && !knew(start) {
+                let (child, parent) = key;
                 worse.push(format!("{rows} rows of `{child}` refer to no row of `{parent}`"));
             }
         }
-        for (child, parent) in self.dangling.difference(&before.dangling) {
-            // A new table may refer to one that a later migration adds.
-            if before.tables.contains(child) {
-                worse.push(format!("`{child}` now refers to `{parent}`, which is not there"));
-            }
-        }
         worse
+    }
+
+    /// Which tables refer to one that is not there and did not so at the `start`, one sentence each.
+    pub(crate) fn dangling_beyond(&self, start: &Self) -> Vec<String> {
+        let new = self.dangling.difference(&start.dangling);
+        // A new table may refer to one that a later migration adds.
+        new.filter(|(child, _)| start.tables.contains(child))
+            .map(|(child, parent)| format!("`{child}` now refers to `{parent}`, which is not there"))
+            .collect()
     }
 }
 

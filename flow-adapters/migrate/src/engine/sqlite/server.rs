@@ -3,7 +3,7 @@ use flow_core::{CancelToken, StepError};
 use flow_sql::{Dialect, Statement, Token, lex};
 
 use super::lock::SqliteLock;
-use super::references::{self, References};
+use super::references;
 use super::{Database, footprint, schema, tables};
 use crate::config::Waits;
 use crate::engine::{Access, Engine, Footprint, KeyColumn, Lock, Owner, Session, Software};
@@ -113,14 +113,7 @@ impl Engine for Sqlite {
         Ok(false)
     }
 
-    async fn references(
-        &self,
-        session: &mut dyn Session,
-        statements: &[Statement],
-    ) -> Result<Option<References>, StepError> {
-        if !statements.iter().any(|statement| references::can_break(&statement.text)) {
-            return Ok(None);
-        }
-        References::read(session).await.map(Some)
+    fn can_break_references(&self, statements: &[Statement]) -> bool {
+        statements.iter().any(|statement| references::can_break(&statement.text))
     }
 }
