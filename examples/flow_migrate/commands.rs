@@ -77,10 +77,19 @@ async fn run(migrations: &SqlMigrations, command: &Command, answer: &mut Answer)
         },
         Command::Status | Command::Backup { .. } | Command::Drill { .. } => {}
     }
-    answer.server = Some(migrations.server().await?);
-    answer.status = migrations.status().await?;
-    answer.schema = Some(migrations.schema().await?.to_string());
-    Ok(())
+    match migrations.overview().await {
+        Ok(stands) => {
+            answer.server = Some(stands.server);
+            answer.status = stands.migrations;
+            answer.schema = Some(stands.schema.to_string());
+            Ok(())
+        }
+        Err(error) => {
+            // What answers is told whatever the scripts are.
+            answer.server = Some(migrations.server().await?);
+            Err(error)
+        }
+    }
 }
 
 async fn back_up(migrations: &SqlMigrations, out: &Path, answer: &mut Answer) -> Result<(), StepError> {

@@ -12,11 +12,11 @@ use zeroize::Zeroizing;
 use crate::backup::{self, Backup, Pruned, Vault};
 use crate::config::{ConsistencyQuery, Place, SqlConfig};
 use crate::engine::sqlite::{Database, Sqlite};
-use crate::engine::{Access, Engine, engine};
+use crate::engine::{Access, Engine, Session, engine};
 use crate::files::{self, blocking};
 use crate::ledger::{self, Applied, History, Progress, View};
 use crate::rehearsal::{self, StatementPlan};
-use crate::run::{self, Course, Goal, MigrationStatus, Resolution, Retreat};
+use crate::run::{self, Course, Goal, MigrationStatus, Overview, Resolution, Retreat};
 use crate::schema::Schema;
 
 /// Migrates one database by the scripts of one directory.
@@ -100,8 +100,25 @@ impl SqlMigrations {
     /// [`Invalid`](flow_core::ErrorKind::Invalid) with every problem of the scripts; any kind where the database cannot be read.
     pub async fn status(&self) -> Result<Vec<MigrationStatus>, StepError> {
         let scripts = self.read_scripts().await?;
-        let (applied, _) = self.read_database().await?;
-        Ok(run::status(&scripts, &applied))
+        Ok(run::status(&scripts, &self.read_applied().await?))
+    }
+
+    /// Reads what answers, where each migration stands, and the digest of the schema, all of one moment.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn overview(&self) -> Result<Overview, StepError> {
+        let scripts = self.read_scripts().await?;
+        if !self.engine.is_there().await? {
+            let (server, migrations) = (("sqlite", String::new()), run::status(&scripts, &[]));
+            return Ok(Overview { server, migrations, schema: Schema::default().digest() });
+        }
+        let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
+        let software = self.engine.software(session.as_mut()).await?;
+        let (applied, schema) = self.read_in(session.as_mut()).await?;
+        session.close().await?;
+        let server = (software.product, software.version);
+        Ok(Overview { server, migrations: run::status(&scripts, &applied), schema: schema.digest() })
     }
 
     /// Asks what answers: the product's name in small letters, and its version in its own words, which is empty where a database
@@ -194,11 +211,25 @@ impl SqlMigrations {
             return Ok((Vec::new(), Schema::default()));
         }
         let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
+        let read = self.read_in(session.as_mut()).await?;
+        session.close().await?;
+        Ok(read)
+    }
+
+    async fn read_in(&self, session: &mut dyn Session) -> Result<(Vec<Applied>, Schema), StepError> {
+        let history = History::find(self.engine.as_ref(), session).await?;
+        Ok((history.read(session).await?, self.engine.schema(session).await?))
+    }
+
+    async fn read_applied(&self) -> Result<Vec<Applied>, StepError> {
+        if !self.engine.is_there().await? {
+            return Ok(Vec::new());
+        }
+        let mut session = self.engine.open(Access::Read, &CancelToken::new()).await?;
         let history = History::find(self.engine.as_ref(), session.as_mut()).await?;
         let applied = history.read(session.as_mut()).await?;
-        let schema = self.engine.schema(session.as_mut()).await?;
         session.close().await?;
-        Ok((applied, schema))
+        Ok(applied)
     }
 
     async fn ask(&self, query: &ConsistencyQuery) -> Result<DataCheck, StepError> {
@@ -216,7 +247,7 @@ impl SqlMigrations {
     pub async fn lint(&self) -> Result<Vec<StatementPlan>, StepError> {
         let scripts = self.read_scripts().await?;
         let view = self.view(&scripts);
-        let (applied, _) = self.read_database().await?;
+        let applied = self.read_applied().await?;
         if view.pending(&applied)?.is_empty() {
             return Ok(Vec::new());
         }
@@ -258,7 +289,7 @@ impl SqlMigrations {
         }
         let scripts = self.read_scripts().await?;
         let view = self.view(&scripts);
-        let (applied, _) = self.read_database().await?;
+        let applied = self.read_applied().await?;
         if view.pending(&applied)?.is_empty() {
             return Ok(Vec::new());
         }

@@ -68,4 +68,6 @@ pub use config::{ConsistencyQuery, MissingDatabase, Protection, SqlConfig, Targe
 pub use flow_sql::{Layout, Phase};
 pub use ledger::BackfillProgress;
 pub use rehearsal::{Rehearsed, StatementPlan};
-pub use run::{Course, Direction, Finished, Goal, MigrationStatus, Resolution, Retreat, Standing, Way};
+pub use run::{
+    Course, Direction, Finished, Goal, MigrationStatus, Overview, Resolution, Retreat, Standing, Way,
+};

@@ -10,5 +10,7 @@ pub(crate) mod postgres;
 mod seam;
 pub(crate) mod sqlite;
 pub(crate) mod wait;
+pub(crate) mod write;
 
 pub(crate) use seam::{Access, Engine, Footprint, KeyColumn, Lock, Owner, Row, Session, Software, engine};
+pub(crate) use write::Write;

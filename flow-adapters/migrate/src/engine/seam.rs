@@ -11,6 +11,7 @@ use flow_sql::{Dialect, Statement};
 use super::mysql::Mysql;
 use super::postgres::Postgres;
 use super::sqlite::{Database, Sqlite};
+use super::write::Write;
 use crate::config::{Place, SqlConfig};
 use crate::schema::Schema;
 
@@ -116,11 +117,20 @@ pub(crate) trait Session: Send + fmt::Debug {
     /// Begins a transaction.
     async fn begin(&mut self) -> Result<(), StepError>;
 
-    /// Commits.
+    /// Carries `writes` out in the transaction that is open.
+    async fn write(&mut self, writes: &[Write]) -> Result<(), StepError>;
+
+    /// Carries `writes` out and commits, or takes the transaction back.
     ///
     /// # Errors
     /// A rejection where the transaction certainly left nothing; in doubt where the commit's end is unknown.
-    async fn commit(&mut self) -> Result<(), StepError>;
+    async fn commit(&mut self, writes: &[Write]) -> Result<(), StepError>;
+
+    /// Carries `writes` out in a transaction of their own.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError>;
 
     /// Takes the transaction back. Where the connection broke, the server does it by itself.
     async fn roll_back(&mut self);

@@ -133,7 +133,7 @@ pub(crate) fn list<'a>(versions: impl IntoIterator<Item = &'a Version>) -> Strin
     versions.into_iter().map(Version::as_str).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -5,7 +5,7 @@ use flow_sql::{Dialect, Version};
 
 use super::applied::BackfillProgress;
 use super::history::{BACKFILLS, History, unreadable};
-use crate::engine::Session;
+use crate::engine::{Session, Write};
 
 impl History {
     /// Makes the table where it is missing. Commits what is open.
@@ -30,18 +30,13 @@ impl History {
         Ok(())
     }
 
-    /// Records that a backfill of so many rows begins, in the transaction that is open.
-    pub(crate) async fn begin_filling(
-        &self,
-        session: &mut dyn Session,
-        version: &Version,
-        total: u64,
-    ) -> Result<(), StepError> {
-        let insert = format!(
+    /// Records that a backfill of so many rows begins.
+    pub(crate) fn begin_filling(&self, version: &Version, total: u64) -> Write {
+        let text = format!(
             "INSERT INTO {}.{BACKFILLS} (version, filled, total) VALUES (?, 0, {total})",
             self.schema
         );
-        session.query(&insert, &[Some(version.as_str())]).await.map(drop)
+        Write { text, values: vec![Some(version.to_string())] }
     }
 
     /// How far a backfill is.
@@ -83,16 +78,11 @@ impl History {
     }
 
     /// Records how far a backfill is, in the transaction of the batch.
-    pub(crate) async fn fill(
-        &self,
-        session: &mut dyn Session,
-        version: &Version,
-        filled: &BackfillProgress,
-    ) -> Result<(), StepError> {
-        let update = format!(
+    pub(crate) fn fill(&self, version: &Version, filled: &BackfillProgress) -> Write {
+        let text = format!(
             "UPDATE {}.{BACKFILLS} SET filled = {}, last_key = ? WHERE version = ?",
             self.schema, filled.rows
         );
-        session.query(&update, &[filled.last_key.as_deref(), Some(version.as_str())]).await.map(drop)
+        Write { text, values: vec![filled.last_key.clone(), Some(version.to_string())] }
     }
 }

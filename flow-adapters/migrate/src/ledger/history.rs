@@ -4,7 +4,7 @@ use flow_core::{ErrorKind, Permit, StepError};
 use flow_sql::{Dialect, Mode, Script, Version};
 
 use super::applied::{Applied, Begun, Checksum, Kept, Progress, Reached, hex};
-use crate::engine::{Engine, Row, Session};
+use crate::engine::{Engine, Row, Session, Write};
 
 /// Our own table, that of applications that migrate themselves with sqlx, and how far backfills are, once there was one.
 pub(crate) const TABLES: [&str; 3] = [OURS, SQLX, BACKFILLS];
@@ -15,15 +15,12 @@ pub(super) const BACKFILLS: &str = "_flow_migrations_backfill";
 const COLUMNS: &str = "version, name, up_hash, down_hash, down_script, down_mode, applied_under, fence, statements, ms, \
     state, done, done_hash, begun, begun_hash, begun_by, footprint";
 
-pub(crate) const WHOLE: &str = "applied";
+const WHOLE: &str = "applied";
 const APPLYING: &str = "applying";
 const REVERTING: &str = "reverting";
 const UNWINDING: &str = "unwinding";
 
 /// The tables in the schema that they are in, whatever a script makes of the session.
-///
-/// What is written differs from migration to migration in its values alone: the driver keeps statements by their texts, and letting go of
-/// one costs MySQL's connection a wait of 40 ms for the other side's acknowledgement.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     pub(super) schema: String,
@@ -98,185 +95,152 @@ impl History {
         self.there.iter().any(|there| there == table)
     }
 
-    /// Records `script` as applied, in the transaction that is open.
-    pub(crate) async fn insert(
-        &self,
-        session: &mut dyn Session,
-        script: &Script,
-        permit: &Permit,
-        ms: u64,
-    ) -> Result<(), StepError> {
-        self.insert_row(session, script, permit, ms, WHOLE).await?;
-        self.insert_foreign(session, script, ms, "TRUE").await
+    /// Records `script` as applied.
+    pub(crate) fn insert(&self, script: &Script, permit: &Permit, ms: u64) -> Vec<Write> {
+        let ours = self.insert_row(script, permit, ms, WHOLE, None);
+        std::iter::once(ours).chain(self.insert_foreign(script, ms, "TRUE")).collect()
     }
 
-    /// Records that the statements of `script` are being applied one by one.
-    pub(crate) async fn begin(
-        &self,
-        session: &mut dyn Session,
-        script: &Script,
-        permit: &Permit,
-    ) -> Result<(), StepError> {
-        self.insert_row(session, script, permit, 0, APPLYING).await?;
-        self.insert_foreign(session, script, 0, "FALSE").await
+    /// Records that the statements of `script` are being applied one by one, and the first of them where it is `begun`.
+    pub(crate) fn begin(&self, script: &Script, permit: &Permit, begun: Option<&Begun>) -> Vec<Write> {
+        let ours = self.insert_row(script, permit, 0, APPLYING, begun);
+        std::iter::once(ours).chain(self.insert_foreign(script, 0, "FALSE")).collect()
     }
 
-    /// Records `script` in our table alone.
-    pub(crate) async fn insert_row(
+    /// Records `script` in our table alone, as what an application applied by itself.
+    pub(crate) fn adopt(&self, script: &Script, permit: &Permit) -> Write {
+        self.insert_row(script, permit, 0, WHOLE, None)
+    }
+
+    fn insert_row(
         &self,
-        session: &mut dyn Session,
         script: &Script,
         permit: &Permit,
         ms: u64,
         state: &str,
-    ) -> Result<(), StepError> {
-        let insert = format!(
+        begun: Option<&Begun>,
+    ) -> Write {
+        let down = script.down.as_ref();
+        let values = [
+            Some(script.version.to_string()),
+            Some(script.name.clone()),
+            Some(script.up.digest.to_string()),
+            down.map(|down| down.digest.to_string()),
+            down.map(|down| down.text.clone()),
+            down.map(|down| mode(down.mode).to_owned()),
+            Some(permit.idempotency_key().to_owned()),
+            Some(permit.fence().0.to_string()),
+            Some(script.up.statements.len().to_string()),
+            Some(ms.to_string()),
+            Some(state.to_owned()),
+        ];
+        let text = format!(
             "INSERT INTO {}._flow_migrations (version, name, up_hash, down_hash, down_script, down_mode, applied_under,
-             fence, statements, ms, state, done) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+             fence, statements, ms, state, done, begun, begun_hash, begun_by, footprint)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
             self.schema
         );
-        let numbers = [permit.fence().0.to_string(), script.up.statements.len().to_string(), ms.to_string()];
-        let [fence, statements, ms] = &numbers;
-        let up = script.up.digest.to_string();
-        let down = script.down.as_ref();
-        let (hash, text) = (down.map(|down| down.digest.to_string()), down.map(|down| down.text.as_str()));
-        let values = [
-            Some(script.version.as_str()),
-            Some(&script.name),
-            Some(&up),
-            hash.as_deref(),
-            text,
-            down.map(|down| mode(down.mode)),
-            Some(permit.idempotency_key()),
-            Some(fence),
-            Some(statements),
-            Some(ms),
-            Some(state),
-        ];
-        session.query(&insert, &values).await.map(drop)
+        Write { text, values: values.into_iter().chain(under_way(1, begun)).collect() }
     }
 
     /// As sqlx writes it: the name with spaces, the digest of the file, the time in nanoseconds.
-    async fn insert_foreign(
-        &self,
-        session: &mut dyn Session,
-        script: &Script,
-        ms: u64,
-        success: &str,
-    ) -> Result<(), StepError> {
-        let Some(version) = script.version.as_i64() else { return Ok(()) };
+    fn insert_foreign(&self, script: &Script, ms: u64, success: &str) -> Option<Write> {
+        let version = script.version.as_i64()?;
         let checksum = match self.dialect {
             Dialect::Postgres => "decode(?, 'hex')",
             Dialect::Mysql | Dialect::Sqlite => "unhex(?)",
         };
-        let insert = format!(
+        let text = format!(
             "INSERT INTO {}._sqlx_migrations (version, description, success, checksum, execution_time)
              VALUES (?, ?, {success}, {checksum}, ?)",
             self.schema
         );
-        let numbers = [version, ms.saturating_mul(1_000_000).min(i64::MAX.unsigned_abs()).cast_signed()];
-        let [version, nanoseconds] = numbers.map(|number| number.to_string());
-        let (name, checksum) = (script.name.replace('_', " "), hex(&script.up.sha384));
-        let values = [&version, &name, &checksum, &nanoseconds].map(|value| Some(value.as_str()));
-        session.query(&insert, &values).await.map(drop)
+        let nanoseconds = ms.saturating_mul(1_000_000).min(i64::MAX.unsigned_abs());
+        let values = [
+            version.to_string(),
+            script.name.replace('_', " "),
+            hex(&script.up.sha384),
+            nanoseconds.to_string(),
+        ];
+        Some(Write { text, values: values.into_iter().map(Some).collect() })
     }
 
     /// Records how far a script came whose statements commit one by one.
-    pub(crate) async fn reach(
-        &self,
-        session: &mut dyn Session,
-        version: &Version,
-        reached: &Reached,
-    ) -> Result<(), StepError> {
-        let begun = reached.begun.as_ref();
-        let update = format!(
+    pub(crate) fn reach(&self, version: &Version, reached: &Reached) -> Write {
+        let text = format!(
             "UPDATE {}._flow_migrations SET done = ?, done_hash = ?, begun = ?, begun_hash = ?, begun_by = ?,
              footprint = ? WHERE version = ?",
             self.schema
         );
-        let (number, next) = (reached.done.to_string(), begun.map(|_| (reached.done + 1).to_string()));
-        let text = |digest: flow_core::Digest| digest.to_string();
-        let hashes = [
-            reached.hash.map(text),
-            begun.map(|begun| text(begun.statement)),
-            begun.and_then(|begun| begun.footprint).map(text),
-        ];
-        let [done, statement, footprint] = &hashes;
-        let by = begun.map(|begun| begun.by.as_str());
-        let values = [
-            Some(number.as_str()),
-            done.as_deref(),
-            next.as_deref(),
-            statement.as_deref(),
-            by,
-            footprint.as_deref(),
-            Some(version.as_str()),
-        ];
-        session.query(&update, &values).await.map(drop)
+        let done = [Some(reached.done.to_string()), reached.hash.map(|hash| hash.to_string())];
+        let under_way = under_way(reached.done + 1, reached.begun.as_ref());
+        let values = done.into_iter().chain(under_way).chain([Some(version.to_string())]);
+        Write { text, values: values.collect() }
     }
 
     /// Records that all of `script` stands, with the checksum of what it is now.
-    pub(crate) async fn finish(
-        &self,
-        session: &mut dyn Session,
-        script: &Script,
-        ms: u64,
-    ) -> Result<(), StepError> {
-        let update = format!(
+    pub(crate) fn finish(&self, script: &Script, ms: u64) -> Vec<Write> {
+        let text = format!(
             "UPDATE {}._flow_migrations SET state = '{WHOLE}', ms = ?, statements = ?, up_hash = ?, done = 0,
              done_hash = NULL, begun = NULL, begun_hash = NULL, begun_by = NULL, footprint = NULL WHERE version = ?",
             self.schema
         );
-        let values = [ms.to_string(), script.up.statements.len().to_string(), script.up.digest.to_string()];
-        let [took, statements, up] = &values;
-        session
-            .query(&update, &[Some(took), Some(statements), Some(up), Some(script.version.as_str())])
-            .await?;
-        self.delete_foreign(session, &script.version).await?;
-        self.insert_foreign(session, script, ms, "TRUE").await
+        let values = [
+            ms.to_string(),
+            script.up.statements.len().to_string(),
+            script.up.digest.to_string(),
+            script.version.to_string(),
+        ];
+        let ours = Write { text, values: values.into_iter().map(Some).collect() };
+        let foreign = [self.delete_foreign(&script.version), self.insert_foreign(script, ms, "TRUE")];
+        std::iter::once(ours).chain(foreign.into_iter().flatten()).collect()
     }
 
     /// Records that the statements of the way back are being run one by one, of all of a migration or of a part.
-    pub(crate) async fn turn(&self, session: &mut dyn Session, row: &Applied) -> Result<(), StepError> {
+    pub(crate) fn turn(&self, row: &Applied) -> Write {
         let state = if matches!(row.progress, Progress::Applying(_)) { UNWINDING } else { REVERTING };
-        self.restart(session, &row.version, state).await
+        self.restart(&row.version, state)
     }
 
     /// Records that all of `version` stands, as before its way back was begun.
-    pub(crate) async fn stand(&self, session: &mut dyn Session, version: &Version) -> Result<(), StepError> {
-        self.restart(session, version, WHOLE).await
+    pub(crate) fn stand(&self, version: &Version) -> Write {
+        self.restart(version, WHOLE)
     }
 
-    async fn restart(
-        &self,
-        session: &mut dyn Session,
-        version: &Version,
-        state: &str,
-    ) -> Result<(), StepError> {
-        let update = format!(
+    fn restart(&self, version: &Version, state: &str) -> Write {
+        let text = format!(
             "UPDATE {}._flow_migrations SET state = '{state}', done = 0, done_hash = NULL, begun = NULL,
              begun_hash = NULL, begun_by = NULL, footprint = NULL WHERE version = ?",
             self.schema
         );
-        session.query(&update, &[Some(version.as_str())]).await.map(drop)
+        Write { text, values: vec![Some(version.to_string())] }
     }
 
-    /// Deletes what is recorded of `version`, in the transaction that is open.
-    pub(crate) async fn delete(&self, session: &mut dyn Session, version: &Version) -> Result<(), StepError> {
-        let delete = format!("DELETE FROM {}._flow_migrations WHERE version = ?", self.schema);
-        session.query(&delete, &[Some(version.as_str())]).await?;
-        if self.has(BACKFILLS) {
-            let delete = format!("DELETE FROM {}.{BACKFILLS} WHERE version = ?", self.schema);
-            session.query(&delete, &[Some(version.as_str())]).await?;
-        }
-        self.delete_foreign(session, version).await
+    /// Deletes what is recorded of `version`.
+    pub(crate) fn delete(&self, version: &Version) -> Vec<Write> {
+        let ours = [OURS, BACKFILLS].into_iter().filter(|table| *table == OURS || self.has(table));
+        let ours = ours.map(|table| Write {
+            text: format!("DELETE FROM {}.{table} WHERE version = ?", self.schema),
+            values: vec![Some(version.to_string())],
+        });
+        ours.chain(self.delete_foreign(version)).collect()
     }
 
-    async fn delete_foreign(&self, session: &mut dyn Session, version: &Version) -> Result<(), StepError> {
-        let Some(version) = version.as_i64() else { return Ok(()) };
-        let delete = format!("DELETE FROM {}._sqlx_migrations WHERE version = {version}", self.schema);
-        session.execute(&delete).await
+    fn delete_foreign(&self, version: &Version) -> Option<Write> {
+        let version = version.as_i64()?;
+        let text = format!("DELETE FROM {}._sqlx_migrations WHERE version = ?", self.schema);
+        Some(Write { text, values: vec![Some(version.to_string())] })
     }
+}
+
+/// The columns of the statement that is under way.
+fn under_way(number: u32, begun: Option<&Begun>) -> [Option<String>; 4] {
+    [
+        begun.map(|_| number.to_string()),
+        begun.map(|begun| begun.statement.to_string()),
+        begun.map(|begun| begun.by.clone()),
+        begun.and_then(|begun| begun.footprint).map(|footprint| footprint.to_string()),
+    ]
 }
 
 const fn mode(mode: Mode) -> &'static str {

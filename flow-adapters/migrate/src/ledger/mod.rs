@@ -6,6 +6,6 @@ mod history;
 mod view;
 
 pub use applied::BackfillProgress;
-pub(crate) use applied::{Applied, Begun, Divergence, Progress, Reached, list, port_script, refusal};
-pub(crate) use history::{History, TABLES, WHOLE};
+pub(crate) use applied::{Applied, Begun, Divergence, Progress, Reached, hex, list, port_script, refusal};
+pub(crate) use history::{History, TABLES};
 pub(crate) use view::View;

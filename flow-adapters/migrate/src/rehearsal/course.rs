@@ -168,7 +168,7 @@ impl Course<'_> {
             measured.push(one.map_err(|error| running.about(error, number, statement))?);
         }
         if own_transactions {
-            self.session.commit().await.map_err(|error| running.named(error))?;
+            self.session.commit(&[]).await.map_err(|error| running.named(error))?;
         } else if self.engine.dialect() == Dialect::Postgres {
             // What a commit would check.
             self.session
@@ -206,7 +206,7 @@ impl Course<'_> {
             Conduct::Within => {
                 self.session.begin().await?;
                 match self.probe.inside(self.session, &statement.text).await {
-                    Ok(measured) => self.session.commit().await.map(|()| measured),
+                    Ok(measured) => self.session.commit(&[]).await.map(|()| measured),
                     Err(error) => {
                         self.session.roll_back().await;
                         Err(error)

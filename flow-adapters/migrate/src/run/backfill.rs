@@ -48,7 +48,7 @@ impl Site<'_> {
                 return Err(self.taken_back(error));
             }
         };
-        self.work.commit().await.map(|()| more)
+        self.work.commit(&[]).await.map(|()| more)
     }
 
     async fn within_batch(
@@ -64,7 +64,7 @@ impl Site<'_> {
         let statements = bound(engine.dialect(), script, &from, &keys.literal(&last)?);
         running(script, &statements).run(*engine, work.as_mut(), references).await?;
         let filled = BackfillProgress { rows: filled.rows + rows, last_key: Some(last), ..filled };
-        history.fill(work.as_mut(), &script.version, &filled).await?;
+        work.write(&[history.fill(&script.version, &filled)]).await?;
         Ok(true)
     }
 }

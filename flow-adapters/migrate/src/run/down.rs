@@ -115,13 +115,10 @@ async fn whole(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Resu
     let mut patience = site.patience();
     loop {
         site.work.begin().await?;
-        let Site { engine, work, history, worn, references, .. } = &mut *site;
+        let Site { engine, work, worn, references, .. } = &mut *site;
         let ran = async {
             running.run(*engine, work.as_mut(), references).await?;
-            if *worn {
-                work.regain().await?;
-            }
-            history.delete(work.as_mut(), &row.version).await
+            if *worn { work.regain().await } else { Ok(()) }
         };
         let Err(error) = ran.await else { break };
         site.work.roll_back().await;
@@ -129,12 +126,14 @@ async fn whole(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Resu
             return Err(site.taken_back(error));
         }
     }
-    site.work.commit().await.map_err(|error| error.fact("version", &row.version))
+    let deleted = site.history.delete(&row.version);
+    site.work.commit(&deleted).await.map_err(|error| running.named(error))
 }
 
 /// Takes a migration back statement by statement, or the part of it that stands.
 async fn one_by_one(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Result<(), StepError> {
-    site.worn = true;
+    let dialect = site.engine.dialect();
+    site.worn = running.statements.iter().any(|statement| statement.changes_session(dialect));
     let mut reached = match &row.progress {
         Progress::Reverting(reached) | Progress::Unwinding(reached) => {
             let mut reached = reached.clone();
@@ -144,31 +143,29 @@ async fn one_by_one(site: &mut Site<'_>, row: &Applied, running: Running<'_>) ->
         }
         Progress::Applying(Reached { begun: Some(begun), .. }) => {
             site.await_end(begun).await?;
-            site.history.turn(site.lock.session(), row).await?;
+            site.lock.session().record(&[site.history.turn(row)]).await?;
             Reached::default()
         }
         Progress::Applying(_) | Progress::Whole | Progress::Foreign => {
-            site.history.turn(site.lock.session(), row).await?;
+            site.lock.session().record(&[site.history.turn(row)]).await?;
             Reached::default()
         }
     };
     let partial = matches!(row.progress, Progress::Applying(_) | Progress::Unwinding(_));
-    let dialect = site.engine.dialect();
     let mut tolerated = |error: &StepError| partial && says_missing(dialect, error);
     let ended = site.step_through(running, &mut reached, &mut tolerated).await;
     if ended.is_err() && row.progress == Progress::Whole && reached == Reached::default() {
         // Nothing of it is taken back, so it stands as it did.
-        site.history.stand(site.lock.session(), &row.version).await.map_err(StepError::after_effect)?;
+        let stands = site.history.stand(&row.version);
+        site.lock.session().record(&[stands]).await.map_err(StepError::after_effect)?;
         return ended;
     }
     ended.map_err(|error| {
         let of = u32::try_from(running.statements.len()).unwrap_or(u32::MAX);
         error.after_effect().fact("way back", reached.describe(of))
     })?;
-    let session = site.lock.session();
-    session.begin().await.map_err(StepError::after_effect)?;
-    site.history.delete(session, &row.version).await.map_err(StepError::after_effect)?;
-    session.commit().await.map_err(StepError::after_effect)
+    let deleted = site.history.delete(&row.version);
+    site.lock.session().record(&deleted).await.map_err(StepError::after_effect)
 }
 
 /// Whether a statement failed because what it takes back is not there: of a migration that stands in part, some was never made.

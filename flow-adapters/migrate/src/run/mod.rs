@@ -22,5 +22,5 @@ pub(crate) use references::Watch;
 pub use resolve::Resolution;
 pub(crate) use resolve::resolve;
 pub(crate) use status::status;
-pub use status::{MigrationStatus, Standing, Way};
+pub use status::{MigrationStatus, Overview, Standing, Way};
 pub(crate) use up::up;

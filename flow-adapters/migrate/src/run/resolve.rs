@@ -68,5 +68,5 @@ async fn record(
             );
         }
     }
-    site.history.reach(site.lock.session(), version, &reached).await
+    site.lock.session().record(&[site.history.reach(version, &reached)]).await
 }

@@ -1,8 +1,20 @@
 //! Where each migration stands.
 
+use flow_core::Digest;
 use flow_sql::{Phase, Script, Version};
 
 use crate::ledger::{Applied, BackfillProgress, Divergence, Progress};
+
+/// A database as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    /// The product's name in small letters, and its version in its own words, which is empty where a database file is not made yet.
+    pub server: (&'static str, String),
+    /// Every migration in the order of its version.
+    pub migrations: Vec<MigrationStatus>,
+    /// The digest of the schema. It changes with the schema and with no row.
+    pub schema: Digest,
+}
 
 /// One migration, of the scripts or of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -81,7 +81,7 @@ impl Site<'_> {
         }
         let after = reached_by(running.statements, number);
         self.work.regain().await?;
-        self.history.reach(self.work.as_mut(), running.version, &after).await?;
+        self.work.write(&[self.history.reach(running.version, &after)]).await?;
         self.work.execute(&statement.text).await?;
         *reached = after;
         Ok(())
@@ -99,11 +99,9 @@ impl Site<'_> {
         let mut patience = self.patience();
         loop {
             self.work.begin().await?;
-            let Site { work, history, .. } = self;
             let ran = async {
-                work.execute(&statement.text).await?;
-                work.regain().await?;
-                history.reach(work.as_mut(), running.version, &after).await
+                self.work.execute(&statement.text).await?;
+                self.work.regain().await
             };
             match ran.await {
                 Ok(()) => break,
@@ -115,7 +113,7 @@ impl Site<'_> {
                 }
             }
         }
-        self.work.commit().await?;
+        self.work.commit(&[self.history.reach(running.version, &after)]).await?;
         *reached = after;
         Ok(())
     }
@@ -139,7 +137,7 @@ impl Site<'_> {
         let text = &statement.text;
         if reached.begun.is_none() {
             reached.begun = Some(self.announce(text).await?);
-            self.history.reach(self.lock.session(), running.version, reached).await?;
+            self.lock.session().record(&[self.history.reach(running.version, reached)]).await?;
         }
         let stood = reached.begun.as_ref().and_then(|begun| begun.footprint);
         let mut patience = self.patience();
@@ -160,10 +158,8 @@ impl Site<'_> {
             }
             if !patience.again(&error).await? {
                 reached.begun = None;
-                self.history
-                    .reach(self.lock.session(), running.version, reached)
-                    .await
-                    .map_err(StepError::after_effect)?;
+                let row = self.history.reach(running.version, reached);
+                self.lock.session().record(&[row]).await.map_err(StepError::after_effect)?;
                 return Err(error);
             }
         }

@@ -13,7 +13,7 @@ use super::migration::Running;
 use super::site::Site;
 use crate::config::Waits;
 use crate::engine::Engine;
-use crate::ledger::{self, Applied, Progress, Reached, View};
+use crate::ledger::{Applied, Progress, Reached, View};
 
 /// Applies what is pending up to `goal`.
 pub(crate) async fn up(
@@ -134,14 +134,8 @@ impl<'a> Up<'a> {
         }
         self.site.make_tables().await?;
         let Site { work, history, permit, .. } = &mut self.site;
-        work.begin().await?;
-        for script in scripts {
-            if let Err(error) = history.insert_row(work.as_mut(), script, permit, 0, ledger::WHOLE).await {
-                work.roll_back().await;
-                return Err(error);
-            }
-        }
-        work.commit().await
+        let rows: Vec<_> = scripts.into_iter().map(|script| history.adopt(script, permit)).collect();
+        work.record(&rows).await
     }
 
     /// Applies in one transaction with the migration's row, again where the application's locks were in the way.
@@ -164,25 +158,21 @@ impl<'a> Up<'a> {
                 return Err(self.site.taken_back(error));
             }
         };
-        self.site.work.commit().await.map_err(|error| error.fact("version", &script.version))?;
+        let row = self.site.history.insert(script, self.site.permit, ms);
+        self.site.work.commit(&row).await.map_err(|error| running(script).named(error))?;
         self.site.history.created();
         Ok(ms)
     }
 
     async fn within(&mut self, script: &Script) -> Result<u64, StepError> {
         let started = Instant::now();
-        let Site { engine, work, history, permit, worn, references, .. } = &mut self.site;
+        let Site { engine, work, history, worn, references, .. } = &mut self.site;
         history.create(*engine, work.as_mut()).await?;
         running(script).run(*engine, work.as_mut(), references).await?;
-        let ms = ms(started);
-        let recorded = async {
-            if *worn {
-                work.regain().await?;
-            }
-            history.insert(work.as_mut(), script, permit, ms).await
-        };
-        recorded.await.map_err(|error| running(script).named(error))?;
-        Ok(ms)
+        if *worn {
+            work.regain().await.map_err(|error| running(script).named(error))?;
+        }
+        Ok(ms(started))
     }
 
     /// Applies statement by statement.
@@ -196,21 +186,7 @@ impl<'a> Up<'a> {
             reached.begun = Some(begun.map_err(|error| running(script).about(error, 1, first))?);
         }
         let Site { lock, history, permit, .. } = &mut self.site;
-        let session = lock.session();
-        session.begin().await?;
-        let recorded = async {
-            history.begin(session, script, permit).await?;
-            if reached.begun.is_some() {
-                // One commit for both.
-                history.reach(session, &script.version, &reached).await?;
-            }
-            Ok(())
-        };
-        if let Err(error) = recorded.await {
-            session.roll_back().await;
-            return Err(error);
-        }
-        session.commit().await?;
+        lock.session().record(&history.begin(script, permit, reached.begun.as_ref())).await?;
         self.go_on(script, reached).await
     }
 
@@ -232,14 +208,13 @@ impl<'a> Up<'a> {
         let session = lock.session();
         session.begin().await.map_err(StepError::after_effect)?;
         let filled = history.hold_filled(session, &script.version).await.map_err(StepError::after_effect)?;
-        match &ended {
-            Ok(()) => history.finish(session, script, ms(started)).await,
+        let writes = match &ended {
+            Ok(()) => history.finish(script, ms(started)),
             // Nothing of it stands, so nothing is recorded of it.
-            Err(_) if filled.rows == 0 => history.delete(session, &script.version).await,
-            Err(_) => Ok(()),
-        }
-        .map_err(StepError::after_effect)?;
-        session.commit().await.map_err(StepError::after_effect)?;
+            Err(_) if filled.rows == 0 => history.delete(&script.version),
+            Err(_) => Vec::new(),
+        };
+        session.commit(&writes).await.map_err(StepError::after_effect)?;
         match ended {
             Err(error) if filled.rows > 0 => Err(error.after_effect().fact("stands", filled)),
             ended => ended.map(|()| ms(started)),
@@ -251,17 +226,9 @@ impl<'a> Up<'a> {
         let Site { lock, work, history, permit, .. } = &mut self.site;
         history.create_backfills(lock.session()).await?;
         let total = backfill::number(work.as_mut(), &format!("SELECT count(*) FROM {table}")).await?;
-        let session = lock.session();
-        session.begin().await?;
-        let recorded = async {
-            history.begin(session, script, permit).await?;
-            history.begin_filling(session, &script.version, total).await
-        };
-        if let Err(error) = recorded.await {
-            session.roll_back().await;
-            return Err(error);
-        }
-        session.commit().await
+        let mut writes = history.begin(script, permit, None);
+        writes.push(history.begin_filling(&script.version, total));
+        lock.session().record(&writes).await
     }
 
     /// Goes on where an interrupted run stands.
@@ -273,23 +240,20 @@ impl<'a> Up<'a> {
 
     async fn go_on(&mut self, script: &Script, mut reached: Reached) -> Result<u64, StepError> {
         let started = Instant::now();
-        // What is left behind in the session by half a script is not worth knowing.
-        self.site.worn = true;
+        let dialect = self.site.engine.dialect();
+        self.site.worn = script.up.statements.iter().any(|statement| statement.changes_session(dialect));
         let ended = self.site.step_through(running(script), &mut reached, &mut |_| false).await;
         let Site { lock, history, .. } = &mut self.site;
-        let session = lock.session();
         match ended {
             Ok(()) => {
-                session.begin().await.map_err(StepError::after_effect)?;
                 let ms = ms(started);
-                history.finish(session, script, ms).await.map_err(StepError::after_effect)?;
-                session.commit().await.map_err(StepError::after_effect)?;
-                Ok(ms)
+                let ended = lock.session().record(&history.finish(script, ms)).await;
+                ended.map(|()| ms).map_err(StepError::after_effect)
             }
             // Nothing of it stands, so nothing is recorded of it.
             Err(error) if reached == Reached::default() => {
-                history.delete(session, &script.version).await.map_err(StepError::after_effect)?;
-                Err(error)
+                let deleted = lock.session().record(&history.delete(&script.version)).await;
+                Err(deleted.err().map_or(error, StepError::after_effect))
             }
             Err(error) => Err(error.after_effect().fact("stands", reached.describe(count(script)))),
         }

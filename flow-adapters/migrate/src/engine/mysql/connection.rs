@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flow_core::{CancelToken, ErrorKind, StepError};
-use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlRow};
+use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
 use super::fault::{connecting, ending, fault};
 use crate::config::{Server, Waits};
 use crate::engine::cancel::interruptible;
+use crate::engine::write::{Write, bound, message};
 use crate::engine::{Access, Row, Session};
+use crate::ledger::hex;
 
 #[derive(Debug)]
 pub(super) struct MysqlSession {
@@ -67,6 +69,15 @@ impl MysqlSession {
         }
     }
 
+    /// Sends a message that commits at its end.
+    async fn end(&mut self, message: String) -> Result<(), StepError> {
+        let Err(error) = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(message))).await else {
+            return Ok(());
+        };
+        self.roll_back().await;
+        Err(ending(error))
+    }
+
     async fn run(&mut self, statement: &str) -> Result<(), sqlx::Error> {
         // The text is the operator's own script, or built by this crate from quoted names.
         let running = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(statement)));
@@ -109,16 +120,8 @@ impl Session for MysqlSession {
     }
 
     async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError> {
-        let rows = if values.is_empty() {
-            self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(statement))).await
-        } else {
-            let mut arguments = MySqlArguments::default();
-            for value in values {
-                sqlx::Arguments::add(&mut arguments, *value).map_err(unreadable)?;
-            }
-            let query = sqlx::query_with(AssertSqlSafe(statement), arguments);
-            self.connection.fetch_all(query).await
-        };
+        let text = bound(statement, values, literal)?;
+        let rows = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
         rows.map_err(|error| fault(error, &self.cancel))?.iter().map(row).collect()
     }
 
@@ -126,8 +129,16 @@ impl Session for MysqlSession {
         self.execute("START TRANSACTION").await
     }
 
-    async fn commit(&mut self) -> Result<(), StepError> {
-        self.connection.execute(sqlx::raw_sql("COMMIT")).await.map(drop).map_err(ending)
+    async fn write(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        self.execute(&message("", writes, "", literal)?).await
+    }
+
+    async fn commit(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        self.end(message("", writes, "COMMIT", literal)?).await
+    }
+
+    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        self.end(message("START TRANSACTION", writes, "COMMIT", literal)?).await
     }
 
     async fn roll_back(&mut self) {
@@ -155,6 +166,12 @@ impl Session for MysqlSession {
         let cancel = self.cancel;
         self.connection.close().await.map_err(|error| fault(error, &cancel))
     }
+}
+
+/// The same whatever a script made of `sql_mode` and `character_set_client`.
+#[expect(clippy::unnecessary_wraps, reason = "not every dialect can write every text")]
+fn literal(value: &str) -> Result<String, StepError> {
+    Ok(format!("_utf8mb4 x'{}'", hex(value.as_bytes())))
 }
 
 /// Text as it is, whatever its column's type: everything comes as text here, and some of it is declared binary.

@@ -3,7 +3,7 @@
 use flow_core::{Digest, StepError};
 use flow_sql::{Dialect, Token, lex};
 
-use super::schema::objects;
+use super::schema::{is_table, objects, tables};
 use crate::engine::{Footprint, Session};
 
 /// The definition of every object that has a name which the statement mentions. A column's name may be a table's too: what is read
@@ -15,11 +15,9 @@ pub(super) async fn read(session: &mut dyn Session, statement: &str) -> Result<O
     }
     let names: Vec<_> = words.iter().filter_map(Token::identifier).collect();
     let mentions = |name: &str| names.iter().any(|word| word.eq_ignore_ascii_case(name));
-    let stands = objects(session, |kind, name| match name {
-        Some(name) => mentions(name),
-        None => ["TABLE", "VIEW"].contains(&kind) || mentions(kind),
-    })
-    .await?;
+    let mut stands = tables(session, mentions).await?;
+    let others = |kind: &str, name: Option<&str>| !is_table(kind) && mentions(name.unwrap_or(kind));
+    stands.extend(objects(session, others).await?);
     let drops = words.first().is_some_and(|first| first.is("DROP"))
         && words.iter().take(3).any(|word| word.is_any(&["TABLE", "TABLES", "VIEW"]));
     let drops_remain = drops && !stands.is_empty();

@@ -43,15 +43,36 @@ pub(super) async fn objects(
             continue;
         }
         for name in session.query(list, &[]).await?.into_iter().flatten().flatten() {
-            if !name.starts_with("_flow_migrations")
-                && name != "_sqlx_migrations"
-                && wanted(kind, Some(&name))
-            {
+            if !is_ours(&name) && wanted(kind, Some(&name)) {
                 objects.push(show(session, kind, name).await?);
             }
         }
     }
     Ok(objects)
+}
+
+/// The tables and views whose name is `wanted`. Their names alone are cheap to list, whatever their number.
+pub(super) async fn tables(
+    session: &mut dyn Session,
+    wanted: impl Fn(&str) -> bool + Send,
+) -> Result<Vec<Object>, StepError> {
+    let mut objects = Vec::new();
+    for name in session.query("SHOW TABLES", &[]).await?.into_iter().flatten().flatten() {
+        if is_ours(&name) || !wanted(&name) {
+            continue;
+        }
+        objects.push(show(session, "TABLE", name).await?);
+    }
+    Ok(objects)
+}
+
+/// Whether a kind is among what [`tables`] lists.
+pub(super) fn is_table(kind: &str) -> bool {
+    ["TABLE", "VIEW"].contains(&kind)
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("_flow_migrations") || name == "_sqlx_migrations"
 }
 
 async fn show(session: &mut dyn Session, kind: &str, name: String) -> Result<Object, StepError> {

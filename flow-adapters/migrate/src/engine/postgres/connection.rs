@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, R
 use super::fault::{connecting, ending, fault};
 use crate::config::{Server, Waits};
 use crate::engine::cancel::interruptible;
+use crate::engine::write::{Write, bound, message};
 use crate::engine::{Access, Row, Session};
 
 /// Backends look this often whether their client is still there while a statement runs, so that the statement of a dead migrator ends.
@@ -85,6 +86,15 @@ impl PostgresSession {
         }
     }
 
+    /// Sends a message that commits at its end.
+    async fn end(&mut self, message: String) -> Result<(), StepError> {
+        let Err(error) = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(message))).await else {
+            return Ok(());
+        };
+        self.roll_back().await;
+        Err(ending(error))
+    }
+
     async fn run(&mut self, statement: &str) -> Result<(), sqlx::Error> {
         // The text is the operator's own script, or built by this crate from quoted names.
         let running = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(statement)));
@@ -112,7 +122,7 @@ impl Session for PostgresSession {
     }
 
     async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError> {
-        let text = bound(statement, values)?;
+        let text = bound(statement, values, literal)?;
         let rows = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
         rows.map_err(|error| fault(error, &self.cancel))?.iter().map(row).collect()
     }
@@ -121,8 +131,16 @@ impl Session for PostgresSession {
         self.execute("BEGIN").await
     }
 
-    async fn commit(&mut self) -> Result<(), StepError> {
-        self.connection.execute("COMMIT").await.map(drop).map_err(ending)
+    async fn write(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        self.execute(&message("", writes, "", literal)?).await
+    }
+
+    async fn commit(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        self.end(message("", writes, "COMMIT", literal)?).await
+    }
+
+    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        self.end(message("BEGIN", writes, "COMMIT", literal)?).await
     }
 
     async fn roll_back(&mut self) {
@@ -145,22 +163,6 @@ impl Session for PostgresSession {
         let cancel = self.cancel;
         self.connection.close().await.map_err(|error| fault(error, &cancel))
     }
-}
-
-/// With each `?` replaced by its value: one message, where a prepared statement takes two, and the server gives each its type.
-fn bound(statement: &str, values: &[Option<&str>]) -> Result<String, StepError> {
-    let mut parts = statement.split('?');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for (position, part) in parts.enumerate() {
-        match values.get(position) {
-            Some(Some(value)) => text += &literal(value)?,
-            Some(None) => text += "NULL",
-            // No place of a value.
-            None => text.push('?'),
-        }
-        text += part;
-    }
-    Ok(text)
 }
 
 /// ASCII alone, and the same whatever a script made of `client_encoding` and `standard_conforming_strings`.
@@ -196,9 +198,9 @@ mod tests {
     #[test]
     fn values_are_written_so_that_no_setting_reads_them_otherwise() {
         let values = [Some("it's \\ ?"), None, Some("\u{e9}\u{1f600}")];
-        let text = bound("SELECT ?, ? WHERE a = ?", &values).unwrap();
+        let text = bound("SELECT ?, ? WHERE a = ?", &values, literal).unwrap();
         assert_eq!(text, r"SELECT E'it''s \\ ?', NULL WHERE a = E'\U000000E9\U0001F600'");
-        assert_eq!(bound("SELECT 1", &[]).unwrap(), "SELECT 1");
-        assert_eq!(bound("SELECT ?", &[Some("\0")]).unwrap_err().kind(), ErrorKind::Failed);
+        assert_eq!(bound("SELECT 1", &[], literal).unwrap(), "SELECT 1");
+        assert_eq!(bound("SELECT ?", &[Some("\0")], literal).unwrap_err().kind(), ErrorKind::Failed);
     }
 }

@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use super::catalogue::{texts, unreadable};
 use super::fault::{commit_left_nothing, fault, is_recovery_due};
 use crate::config::MissingDatabase;
+use crate::engine::write::Write;
 use crate::engine::{Access, Row, Session};
 
 /// How many instructions SQLite's machine runs between two looks at whether to stop.
@@ -245,8 +246,25 @@ impl Session for SqliteSession {
         Self::begin(self).await
     }
 
-    async fn commit(&mut self) -> Result<(), StepError> {
+    async fn write(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        for write in writes {
+            let values: Vec<_> = write.values.iter().map(Option::as_deref).collect();
+            self.query(&write.text, &values).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        if let Err(error) = self.write(writes).await {
+            Self::roll_back(self).await;
+            return Err(error);
+        }
         Self::commit(self).await
+    }
+
+    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        Self::begin(self).await?;
+        Session::commit(self, writes).await
     }
 
     async fn roll_back(&mut self) {
