@@ -96,7 +96,7 @@ async fn copy_locked(
     cancel: &CancelToken,
 ) -> Result<(Contents, Duration), StepError> {
     let mut holder = database.write(Durability::Durable, cancel).await?;
-    holder.begin().await?;
+    holder.execute("BEGIN IMMEDIATE").await?;
     let begun = Instant::now();
     // Side by side, so that writers wait for the slower of the two alone.
     let copied = futures::future::join(catalogue::contents(&mut holder), copy(database, backup)).await;

@@ -114,7 +114,7 @@ pub(crate) trait Session: Send + fmt::Debug {
     /// Runs one statement and gives its rows as text. Each `?` stands for one of `values`; with values, every column is text.
     async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError>;
 
-    /// Begins a transaction.
+    /// Begins a transaction. What begins it may be sent with the first statement in it, and fail there.
     async fn begin(&mut self) -> Result<(), StepError>;
 
     /// Carries `writes` out in the transaction that is open.
@@ -130,7 +130,10 @@ pub(crate) trait Session: Send + fmt::Debug {
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError>;
+    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        self.begin().await?;
+        self.commit(writes).await
+    }
 
     /// Takes the transaction back. Where the connection broke, the server does it by itself.
     async fn roll_back(&mut self);

@@ -1,5 +1,7 @@
 //! Changes of the ledger, as texts that go to a server in one message.
 
+use std::borrow::Cow;
+
 use flow_core::StepError;
 
 /// One statement that changes the ledger. Each `?` stands for one of the values.
@@ -28,18 +30,33 @@ pub(super) fn bound(statement: &str, values: &[Option<&str>], literal: Literal) 
     Ok(text)
 }
 
-/// The writes between `begin` and `end`, in one message. The server stops at the first that it refuses.
-pub(super) fn message(
-    begin: &str,
-    writes: &[Write],
-    end: &str,
-    literal: Literal,
-) -> Result<String, StepError> {
+/// All of them in one message, with `last` behind them. The server stops at the first that it refuses.
+pub(super) fn message(writes: &[Write], last: &str, literal: Literal) -> Result<String, StepError> {
     let texts = writes.iter().map(|write| {
         let values: Vec<_> = write.values.iter().map(Option::as_deref).collect();
         bound(&write.text, &values, literal)
     });
-    let texts = texts.collect::<Result<Vec<_>, _>>()?;
-    let all = std::iter::once(begin).chain(texts.iter().map(String::as_str)).chain([end]);
-    Ok(all.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(";\n"))
+    let last = (!last.is_empty()).then(|| Ok(last.to_owned()));
+    Ok(texts.chain(last).collect::<Result<Vec<_>, _>>()?.join(";\n"))
+}
+
+/// The beginning of a transaction that goes to the server with the first statement in it.
+#[derive(Debug, Default)]
+pub(super) struct Opening(Option<&'static str>);
+
+impl Opening {
+    /// What begins the transaction.
+    pub(super) const fn by(begin: &'static str) -> Self {
+        Self(Some(begin))
+    }
+
+    /// Puts what begins the transaction before the next text that is sent, once.
+    pub(super) fn before<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
+        self.0.take().map_or(Cow::Borrowed(text), |begin| Cow::Owned(format!("{begin};\n{text}")))
+    }
+
+    /// Whether a transaction was to begin, and nothing of it was sent. It is then forgotten.
+    pub(super) const fn forget(&mut self) -> bool {
+        self.0.take().is_some()
+    }
 }

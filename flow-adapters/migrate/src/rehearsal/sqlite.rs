@@ -69,7 +69,7 @@ async fn forth(
 ) -> Result<Vec<StatementImpact>, StepError> {
     let running = running_up(script);
     let mut impacts = Vec::new();
-    session.begin().await?;
+    session.begin();
     references.look(engine, session, running.statements).await?;
     for (number, statement) in (1..).zip(running.statements) {
         impacts.push(measure(session, running, number, statement, &mut rows).await?);
@@ -116,7 +116,7 @@ async fn back(
     if script.down.is_none() {
         return Ok(Vec::new());
     }
-    session.begin().await?;
+    session.begin();
     let lost = back_and_forth(engine, session, script, before).await;
     session.roll_back().await;
     lost

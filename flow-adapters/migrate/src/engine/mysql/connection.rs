@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, R
 use super::fault::{connecting, ending, fault};
 use crate::config::{Server, Waits};
 use crate::engine::cancel::interruptible;
-use crate::engine::write::{Write, bound, message};
+use crate::engine::write::{Opening, Write, bound, message};
 use crate::engine::{Access, Row, Session};
 use crate::ledger::hex;
 
@@ -21,6 +21,7 @@ pub(super) struct MysqlSession {
     waits: Waits,
     cancel: CancelToken,
     id: String,
+    opening: Opening,
 }
 
 impl MysqlSession {
@@ -31,8 +32,14 @@ impl MysqlSession {
     ) -> Result<Self, StepError> {
         let connection = connect(server).await?;
         let cancel = cancel.clone();
-        let mut session =
-            Self { connection, server: server.clone(), waits: waits.clone(), cancel, id: String::new() };
+        let mut session = Self {
+            connection,
+            server: server.clone(),
+            waits: waits.clone(),
+            cancel,
+            id: String::new(),
+            opening: Opening::default(),
+        };
         session.prepare().await?;
         Ok(session)
     }
@@ -69,18 +76,10 @@ impl MysqlSession {
         }
     }
 
-    /// Sends a message that commits at its end.
-    async fn end(&mut self, message: String) -> Result<(), StepError> {
-        let Err(error) = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(message))).await else {
-            return Ok(());
-        };
-        self.roll_back().await;
-        Err(ending(error))
-    }
-
     async fn run(&mut self, statement: &str) -> Result<(), sqlx::Error> {
         // The text is the operator's own script, or built by this crate from quoted names.
-        let running = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(statement)));
+        let text = self.opening.before(statement);
+        let running = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(text.as_ref())));
         let interrupt = interrupt(&self.server, &self.waits, &self.id);
         interruptible(running, &self.cancel, interrupt).await.map(drop)
     }
@@ -121,27 +120,33 @@ impl Session for MysqlSession {
 
     async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError> {
         let text = bound(statement, values, literal)?;
-        let rows = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
+        let text = self.opening.before(&text);
+        let rows = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text.as_ref()))).await;
         rows.map_err(|error| fault(error, &self.cancel))?.iter().map(row).collect()
     }
 
     async fn begin(&mut self) -> Result<(), StepError> {
-        self.execute("START TRANSACTION").await
+        self.opening = Opening::by("START TRANSACTION");
+        Ok(())
     }
 
     async fn write(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        self.execute(&message("", writes, "", literal)?).await
+        self.execute(&message(writes, "", literal)?).await
     }
 
     async fn commit(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        self.end(message("", writes, "COMMIT", literal)?).await
-    }
-
-    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        self.end(message("START TRANSACTION", writes, "COMMIT", literal)?).await
+        let text = message(writes, "COMMIT", literal)?;
+        let text = self.opening.before(&text);
+        let ended = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(text.as_ref()))).await;
+        let Err(error) = ended else { return Ok(()) };
+        self.roll_back().await;
+        Err(ending(error))
     }
 
     async fn roll_back(&mut self) {
+        if self.opening.forget() {
+            return;
+        }
         let _ = self.connection.execute(sqlx::raw_sql("ROLLBACK")).await;
     }
 

@@ -10,18 +10,25 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, R
 use super::fault::{connecting, ending, fault};
 use crate::config::{Server, Waits};
 use crate::engine::cancel::interruptible;
-use crate::engine::write::{Write, bound, message};
+use crate::engine::write::{Opening, Write, bound, message};
 use crate::engine::{Access, Row, Session};
 
 /// Backends look this often whether their client is still there while a statement runs, so that the statement of a dead migrator ends.
-const CLIENT_CHECK: Duration = Duration::from_secs(2);
+const CLIENT_CHECK: &str = "; SET client_connection_check_interval = '2s'";
+const CLIENT_CHECK_SINCE: u32 = 140_000;
+
+/// The other limits of a session, and the versions that brought them.
+const LIMITS: [(u32, &str); 3] = [
+    (90_600, "idle_in_transaction_session_timeout"),
+    (140_000, "idle_session_timeout"),
+    (170_000, "transaction_timeout"),
+];
 
 /// What `DISCARD ALL` does, in a form that may be sent in one message.
 const RENEW: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; \
     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
 
-const WHO: &str = "SELECT pid, extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_activity \
-    WHERE pid = pg_catalog.pg_backend_pid()";
+const WHO: &str = "SELECT pid, extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())";
 
 /// The driver begins each session in UTC and with dates as `ISO, MDY`, over what was set for the database or the user, and what a script
 /// means depends on both. The last one counts (`ALTER ROLE` of the manual). What the server's own file says is hidden behind the driver's.
@@ -39,6 +46,7 @@ pub(super) struct PostgresSession {
     waits: Waits,
     cancel: CancelToken,
     id: String,
+    opening: Opening,
 }
 
 impl PostgresSession {
@@ -51,9 +59,16 @@ impl PostgresSession {
         let options = server.postgres().application_name(name).disable_statement_logging();
         let connection = options.connect().await.map_err(|error| connecting(error, server))?;
         let cancel = cancel.clone();
-        let mut session =
-            Self { connection, server: server.clone(), waits: waits.clone(), cancel, id: String::new() };
-        session.execute(&session.settings()).await?;
+        let mut session = Self {
+            connection,
+            server: server.clone(),
+            waits: waits.clone(),
+            cancel,
+            id: String::new(),
+            opening: Opening::default(),
+        };
+        session.execute(&session.limits()).await?;
+        session.set_dates().await?;
         session.id = session.who().await?;
         Ok(session)
     }
@@ -66,16 +81,22 @@ impl PostgresSession {
     }
 
     /// Limits that the user was given are those of an application: the session with the lock is idle for as long as a statement takes.
-    fn settings(&self) -> String {
+    fn limits(&self) -> String {
+        let since = |version| self.connection.server_version_num().is_some_and(|number| number >= version);
+        let known = LIMITS.iter().filter(|(version, _)| since(*version));
+        let others: String = known.map(|(_, name)| format!("; SET {name} = 0")).collect();
+        let check = if since(CLIENT_CHECK_SINCE) { CLIENT_CHECK } else { "" };
         let statement = self.waits.statement.unwrap_or_default().as_millis();
         format!(
-            "SET lock_timeout = {}; SET statement_timeout = {statement};
-             SELECT pg_catalog.set_config(name, CASE WHEN name LIKE 'client%' THEN '{}' ELSE '0' END, false)
-             FROM pg_catalog.pg_settings WHERE name IN ('client_connection_check_interval', 'idle_session_timeout',
-                 'idle_in_transaction_session_timeout', 'transaction_timeout'); {DATES}",
-            self.waits.tables.as_millis(),
-            CLIENT_CHECK.as_millis()
+            "SET lock_timeout = {}; SET statement_timeout = {statement}{others}{check}",
+            self.waits.tables.as_millis()
         )
+    }
+
+    async fn set_dates(&mut self) -> Result<(), StepError> {
+        // Most databases have no settings of their own, and that is known in a third of the time.
+        let any = self.query("SELECT 1 FROM pg_catalog.pg_db_role_setting LIMIT 1", &[]).await?;
+        if any.is_empty() { Ok(()) } else { self.execute(DATES).await }
     }
 
     /// Asks for read-only work of one moment.
@@ -86,18 +107,10 @@ impl PostgresSession {
         }
     }
 
-    /// Sends a message that commits at its end.
-    async fn end(&mut self, message: String) -> Result<(), StepError> {
-        let Err(error) = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(message))).await else {
-            return Ok(());
-        };
-        self.roll_back().await;
-        Err(ending(error))
-    }
-
     async fn run(&mut self, statement: &str) -> Result<(), sqlx::Error> {
         // The text is the operator's own script, or built by this crate from quoted names.
-        let running = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(statement)));
+        let text = self.opening.before(statement);
+        let running = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(text.as_ref())));
         let interrupt = interrupt(&self.server, &self.waits, &self.id);
         interruptible(running, &self.cancel, interrupt).await.map(drop)
     }
@@ -123,27 +136,33 @@ impl Session for PostgresSession {
 
     async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError> {
         let text = bound(statement, values, literal)?;
-        let rows = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
+        let text = self.opening.before(&text);
+        let rows = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text.as_ref()))).await;
         rows.map_err(|error| fault(error, &self.cancel))?.iter().map(row).collect()
     }
 
     async fn begin(&mut self) -> Result<(), StepError> {
-        self.execute("BEGIN").await
+        self.opening = Opening::by("BEGIN");
+        Ok(())
     }
 
     async fn write(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        self.execute(&message("", writes, "", literal)?).await
+        self.execute(&message(writes, "", literal)?).await
     }
 
     async fn commit(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        self.end(message("", writes, "COMMIT", literal)?).await
-    }
-
-    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        self.end(message("BEGIN", writes, "COMMIT", literal)?).await
+        let text = message(writes, "COMMIT", literal)?;
+        let text = self.opening.before(&text);
+        let ended = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(text.as_ref()))).await;
+        let Err(error) = ended else { return Ok(()) };
+        self.roll_back().await;
+        Err(ending(error))
     }
 
     async fn roll_back(&mut self) {
+        if self.opening.forget() {
+            return;
+        }
         let _ = self.connection.execute("ROLLBACK").await;
     }
 
@@ -156,7 +175,8 @@ impl Session for PostgresSession {
     }
 
     async fn renew(&mut self) -> Result<(), StepError> {
-        self.execute(&format!("{RENEW}; {}", self.settings())).await
+        self.execute(&format!("{RENEW}; {}", self.limits())).await?;
+        self.set_dates().await
     }
 
     async fn close(self: Box<Self>) -> Result<(), StepError> {

@@ -53,7 +53,7 @@ pub(crate) async fn damage(session: &mut SqliteSession) -> Result<Option<String>
     Ok((found != "ok").then_some(found))
 }
 
-pub(super) async fn tables_with_rows(session: &mut dyn Session) -> Result<Vec<String>, StepError> {
+async fn tables_with_rows(session: &mut dyn Session) -> Result<Vec<String>, StepError> {
     let rows = session.query(TABLES, &[]).await?;
     Ok(rows.into_iter().flatten().flatten().collect())
 }

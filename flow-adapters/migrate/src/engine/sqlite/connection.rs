@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use flow_core::{CancelToken, ErrorKind, StepError};
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use super::catalogue::{texts, unreadable};
+use super::catalogue::texts;
 use super::fault::{commit_left_nothing, fault, is_recovery_due};
 use crate::config::MissingDatabase;
-use crate::engine::write::Write;
+use crate::engine::write::{Opening, Write, bound, message};
 use crate::engine::{Access, Row, Session};
 
 /// How many instructions SQLite's machine runs between two looks at whether to stop.
@@ -162,6 +162,7 @@ pub(crate) struct SqliteSession {
     connection: SqliteConnection,
     options: SqliteConnectOptions,
     cancel: CancelToken,
+    opening: Opening,
 }
 
 impl SqliteSession {
@@ -173,25 +174,32 @@ impl SqliteSession {
         connection.lock_handle().await?.set_progress_handler(INSTRUCTIONS_BETWEEN_LOOKS, move || {
             !dropped.load(Ordering::Relaxed) && !asked.is_cancelled()
         });
-        Ok(Self { _stop: stop, connection, options: options.clone(), cancel: cancel.clone() })
+        Ok(Self {
+            _stop: stop,
+            connection,
+            options: options.clone(),
+            cancel: cancel.clone(),
+            opening: Opening::default(),
+        })
     }
 
     /// Runs one statement.
     pub(crate) async fn execute(&mut self, statement: &str) -> Result<(), StepError> {
         // The text is the operator's own script, or built by this crate from quoted names.
-        let statement = sqlx::raw_sql(AssertSqlSafe(statement));
-        self.connection.execute(statement).await.map(drop).map_err(fault)
+        let text = self.opening.before(statement);
+        self.connection.execute(sqlx::raw_sql(AssertSqlSafe(text.as_ref()))).await.map(drop).map_err(fault)
     }
 
     /// The rows of one statement, one after the other.
     pub(crate) fn stream(&mut self, statement: &str) -> BoxStream<'_, Result<SqliteRow, StepError>> {
-        let rows = self.connection.fetch(sqlx::raw_sql(AssertSqlSafe(statement)));
+        let text = self.opening.before(statement).into_owned();
+        let rows = self.connection.fetch(sqlx::raw_sql(AssertSqlSafe(text)));
         Box::pin(rows.map_err(fault))
     }
 
     /// Begins a transaction that holds the write lock from its first moment.
-    pub(crate) async fn begin(&mut self) -> Result<(), StepError> {
-        self.execute("BEGIN IMMEDIATE").await
+    pub(crate) fn begin(&mut self) {
+        self.opening = Opening::by("BEGIN IMMEDIATE");
     }
 
     /// Commits, or takes everything back.
@@ -199,6 +207,9 @@ impl SqliteSession {
     /// # Errors
     /// A rejection where the transaction certainly left nothing; in doubt where the commit's end is unknown.
     pub(crate) async fn commit(&mut self) -> Result<(), StepError> {
+        if self.opening.forget() {
+            return Ok(());
+        }
         let Err(error) = self.connection.execute("COMMIT").await else { return Ok(()) };
         let sure = commit_left_nothing(&error);
         self.roll_back().await;
@@ -209,6 +220,9 @@ impl SqliteSession {
     /// Ends the transaction with nothing changed. SQLite may have done so already, and closing the connection
     /// does it in any case, so its own failure says nothing.
     pub(crate) async fn roll_back(&mut self) {
+        if self.opening.forget() {
+            return;
+        }
         let _ = self.connection.execute("ROLLBACK").await;
     }
 
@@ -230,41 +244,29 @@ impl Session for SqliteSession {
     }
 
     async fn query(&mut self, statement: &str, values: &[Option<&str>]) -> Result<Vec<Row>, StepError> {
-        let rows = if values.is_empty() {
-            self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(statement))).await
-        } else {
-            let mut arguments = SqliteArguments::default();
-            for value in values {
-                sqlx::Arguments::add(&mut arguments, value.map(str::to_owned)).map_err(unreadable)?;
-            }
-            self.connection.fetch_all(sqlx::query_with(AssertSqlSafe(statement), arguments)).await
-        };
+        let text = bound(statement, values, literal)?;
+        let text = self.opening.before(&text);
+        let rows = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text.as_ref()))).await;
         rows.map_err(fault)?.iter().map(texts).collect()
     }
 
     async fn begin(&mut self) -> Result<(), StepError> {
-        Self::begin(self).await
-    }
-
-    async fn write(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        for write in writes {
-            let values: Vec<_> = write.values.iter().map(Option::as_deref).collect();
-            self.query(&write.text, &values).await?;
-        }
+        Self::begin(self);
         Ok(())
     }
 
+    async fn write(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        Self::execute(self, &message(writes, "", literal)?).await
+    }
+
     async fn commit(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        if let Err(error) = self.write(writes).await {
+        if !writes.is_empty()
+            && let Err(error) = self.write(writes).await
+        {
             Self::roll_back(self).await;
             return Err(error);
         }
         Self::commit(self).await
-    }
-
-    async fn record(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        Self::begin(self).await?;
-        Session::commit(self, writes).await
     }
 
     async fn roll_back(&mut self) {
@@ -284,4 +286,12 @@ impl Session for SqliteSession {
     async fn close(self: Box<Self>) -> Result<(), StepError> {
         Self::close(*self).await
     }
+}
+
+/// SQLite knows no escapes in a text.
+fn literal(value: &str) -> Result<String, StepError> {
+    if value.contains('\0') {
+        return Err(StepError::new(ErrorKind::Failed, "a text with a zero byte cannot be kept"));
+    }
+    Ok(format!("'{}'", value.replace('\'', "''")))
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flow_core::{ErrorKind, StepError};
 
-use super::catalogue::tables_with_rows;
 use crate::effect::Effect;
 use crate::engine::{Row, Session};
 
-/// Something where a table may refer to another one: to look for those takes as long as all the rows together.
-const REFERENCE: &str =
-    "SELECT 1 FROM sqlite_master WHERE type = 'table' AND sql LIKE '%references%' LIMIT 1";
+/// The tables, and whether each may refer to another one: to look for those takes as long as all the rows together.
+const TABLES: &str =
+    "SELECT name, sql LIKE '%references%' FROM sqlite_master WHERE type = 'table' AND rootpage > 0";
 
 /// Rows that refer to no row of a table that is there.
 const VIOLATIONS: &str = "SELECT \"table\", \"parent\", count(*) FROM pragma_foreign_key_check AS violation
@@ -35,8 +34,14 @@ pub(crate) struct References {
 impl References {
     pub(crate) async fn read(session: &mut dyn Session) -> Result<Self, StepError> {
         let pair = |row: &Row| Some((row.first()?.clone()?, row.get(1)?.clone()?));
-        let tables = tables_with_rows(session).await?.into_iter().collect();
-        if session.query(REFERENCE, &[]).await?.is_empty() {
+        let mut refers = false;
+        let mut tables = BTreeSet::new();
+        for row in session.query(TABLES, &[]).await? {
+            let [name, may_refer] = <[Option<String>; 2]>::try_from(row).unwrap_or_default();
+            refers |= may_refer.as_deref() == Some("1");
+            tables.extend(name);
+        }
+        if !refers {
             return Ok(Self { tables, violations: Some(BTreeMap::new()), dangling: BTreeSet::new() });
         }
         let dangling = session.query(DANGLING, &[]).await?.iter().filter_map(pair).collect();
