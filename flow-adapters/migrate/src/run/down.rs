@@ -127,7 +127,7 @@ async fn whole(site: &mut Site<'_>, row: &Applied, running: Running<'_>) -> Resu
         }
     }
     let deleted = site.history.delete(&row.version);
-    site.work.commit(&deleted).await.map_err(|error| running.named(error))
+    site.commit(&deleted).await.map_err(|error| running.named(error))
 }
 
 /// Takes a migration back statement by statement, or the part of it that stands.
@@ -157,7 +157,7 @@ async fn one_by_one(site: &mut Site<'_>, row: &Applied, running: Running<'_>) ->
     if ended.is_err() && row.progress == Progress::Whole && reached == Reached::default() {
         // Nothing of it is taken back, so it stands as it did.
         let stands = site.history.stand(&row.version);
-        site.lock.session().record(&[stands]).await.map_err(StepError::after_effect)?;
+        site.record_end(&[stands]).await?;
         return ended;
     }
     ended.map_err(|error| {
@@ -165,7 +165,7 @@ async fn one_by_one(site: &mut Site<'_>, row: &Applied, running: Running<'_>) ->
         error.after_effect().fact("way back", reached.describe(of))
     })?;
     let deleted = site.history.delete(&row.version);
-    site.lock.session().record(&deleted).await.map_err(StepError::after_effect)
+    site.record_end(&deleted).await
 }
 
 /// Whether a statement failed because what it takes back is not there: of a migration that stands in part, some was never made.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use flow_core::{CancelToken, ErrorKind, Permit, StepError};
 use flow_sql::Dialect;
+use futures::future::join;
 
 use super::references::Watch;
 use crate::config::Waits;
 use crate::engine::wait::Wait;
-use crate::engine::{Access, Engine, Lock, Owner, Session};
+use crate::engine::{Access, Engine, Lock, Owner, Session, Write};
 use crate::ledger::{Applied, History};
 
 /// Held from before anything is read until the last change is recorded.
@@ -25,6 +26,8 @@ pub(super) struct Site<'a> {
     /// Whether the last script may have left something behind in the working session.
     pub(super) worn: bool,
     pub(super) references: Watch,
+    /// What was seen of the lock since the last migration was recorded.
+    held: Option<Result<(), StepError>>,
 }
 
 impl<'a> Site<'a> {
@@ -52,6 +55,7 @@ impl<'a> Site<'a> {
             applied,
             worn: false,
             references: Watch::default(),
+            held: None,
         })
     }
 
@@ -61,7 +65,10 @@ impl<'a> Site<'a> {
             return Err(StepError::new(ErrorKind::Cancelled, "cancelled between two migrations"));
         }
         self.references.next(last);
-        self.lock.verify().await?;
+        match self.held.take() {
+            Some(held) => held?,
+            None => self.lock.verify().await?,
+        }
         if std::mem::take(&mut self.worn) {
             self.work.renew().await?;
         }
@@ -82,6 +89,20 @@ impl Site<'_> {
         let session = self.lock.session();
         self.history.create(self.engine, session).await?;
         self.history.created();
+        Ok(())
+    }
+
+    /// Commits the work with what is recorded of it, and looks at the lock meanwhile.
+    pub(super) async fn commit(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        let (committed, held) = join(self.work.commit(writes), self.lock.verify()).await;
+        self.held = Some(held);
+        committed
+    }
+
+    /// Records the end of a migration in the session that holds the lock: done, the session is there, and the lock with it.
+    pub(super) async fn record_end(&mut self, writes: &[Write]) -> Result<(), StepError> {
+        self.lock.session().record(writes).await.map_err(StepError::after_effect)?;
+        self.held = Some(Ok(()));
         Ok(())
     }
 

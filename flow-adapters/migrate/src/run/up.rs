@@ -159,7 +159,7 @@ impl<'a> Up<'a> {
             }
         };
         let row = self.site.history.insert(script, self.site.permit, ms);
-        self.site.work.commit(&row).await.map_err(|error| running(script).named(error))?;
+        self.site.commit(&row).await.map_err(|error| running(script).named(error))?;
         self.site.history.created();
         Ok(ms)
     }
@@ -243,17 +243,16 @@ impl<'a> Up<'a> {
         let dialect = self.site.engine.dialect();
         self.site.worn = script.up.statements.iter().any(|statement| statement.changes_session(dialect));
         let ended = self.site.step_through(running(script), &mut reached, &mut |_| false).await;
-        let Site { lock, history, .. } = &mut self.site;
         match ended {
             Ok(()) => {
                 let ms = ms(started);
-                let ended = lock.session().record(&history.finish(script, ms)).await;
-                ended.map(|()| ms).map_err(StepError::after_effect)
+                let whole = self.site.history.finish(script, ms);
+                self.site.record_end(&whole).await.map(|()| ms)
             }
             // Nothing of it stands, so nothing is recorded of it.
             Err(error) if reached == Reached::default() => {
-                let deleted = lock.session().record(&history.delete(&script.version)).await;
-                Err(deleted.err().map_or(error, StepError::after_effect))
+                let nothing = self.site.history.delete(&script.version);
+                Err(self.site.record_end(&nothing).await.err().unwrap_or(error))
             }
             Err(error) => Err(error.after_effect().fact("stands", reached.describe(count(script)))),
         }
