@@ -2,7 +2,7 @@
 //!
 //! Each engine has the same files: `connection` (one dedicated session), `fault` (what its errors mean), `lock` (one migrator at a
 //! time), `tables` (the history), `footprint` (what stands of a statement), `schema` (the catalogue as objects), `server` (what
-//! must be known before anything is changed).
+//! must be known before anything is changed). What is recorded goes to each as a `write`.
 
 mod cancel;
 pub(crate) mod mysql;

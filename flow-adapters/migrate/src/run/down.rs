@@ -52,11 +52,12 @@ async fn run(site: &mut Site<'_>, retreat: &Retreat, finished: &mut Vec<Finished
     let ways: Vec<_> =
         rows.iter().map(|row| way_back(site.engine.dialect(), row)).collect::<Result<_, _>>()?;
     for (number, (row, body)) in (1..).zip(rows.iter().zip(&ways)) {
-        site.next(number == rows.len()).await?;
         let started = Instant::now();
         let transactional = row.progress == Progress::Whole
             && !is_stepwise(site.engine.dialect(), body.mode, &body.statements);
         let running = running(row, body);
+        let records = row.progress == Progress::Whole && !transactional;
+        site.next(number == rows.len(), records).await?;
         if transactional {
             whole(site, row, running).await?;
         } else {
@@ -143,11 +144,11 @@ async fn one_by_one(site: &mut Site<'_>, row: &Applied, running: Running<'_>) ->
         }
         Progress::Applying(Reached { begun: Some(begun), .. }) => {
             site.await_end(begun).await?;
-            site.lock.session().record(&[site.history.turn(row)]).await?;
+            site.record(vec![site.history.turn(row)]).await?;
             Reached::default()
         }
         Progress::Applying(_) | Progress::Whole | Progress::Foreign => {
-            site.lock.session().record(&[site.history.turn(row)]).await?;
+            site.record(vec![site.history.turn(row)]).await?;
             Reached::default()
         }
     };
@@ -157,7 +158,7 @@ async fn one_by_one(site: &mut Site<'_>, row: &Applied, running: Running<'_>) ->
     if ended.is_err() && row.progress == Progress::Whole && reached == Reached::default() {
         // Nothing of it is taken back, so it stands as it did.
         let stands = site.history.stand(&row.version);
-        site.record_end(&[stands]).await?;
+        site.record(vec![stands]).await.map_err(StepError::after_effect)?;
         return ended;
     }
     ended.map_err(|error| {
@@ -165,7 +166,8 @@ async fn one_by_one(site: &mut Site<'_>, row: &Applied, running: Running<'_>) ->
         error.after_effect().fact("way back", reached.describe(of))
     })?;
     let deleted = site.history.delete(&row.version);
-    site.record_end(&deleted).await
+    site.end(deleted);
+    Ok(())
 }
 
 /// Whether a statement failed because what it takes back is not there: of a migration that stands in part, some was never made.

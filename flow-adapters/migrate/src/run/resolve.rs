@@ -68,5 +68,5 @@ async fn record(
             );
         }
     }
-    site.lock.session().record(&[site.history.reach(version, &reached)]).await
+    site.record(vec![site.history.reach(version, &reached)]).await
 }

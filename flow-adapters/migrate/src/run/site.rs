@@ -28,6 +28,8 @@ pub(super) struct Site<'a> {
     pub(super) references: Watch,
     /// What was seen of the lock since the last migration was recorded.
     held: Option<Result<(), StepError>>,
+    /// What ended and goes to the ledger with the next record: until then the catalogue shows it.
+    ended: Vec<Write>,
 }
 
 impl<'a> Site<'a> {
@@ -56,18 +58,23 @@ impl<'a> Site<'a> {
             worn: false,
             references: Watch::default(),
             held: None,
+            ended: Vec::new(),
         })
     }
 
-    /// Makes ready for the next migration: not cancelled, the lock still ours, nothing left of the session of the last one.
-    pub(super) async fn next(&mut self, last: bool) -> Result<(), StepError> {
+    /// Makes ready for the next migration: not cancelled, the lock still ours, nothing left of the session of the last one. Where it
+    /// `records` first, by the session that holds the lock, that is when the lock is looked at.
+    pub(super) async fn next(&mut self, last: bool, records: bool) -> Result<(), StepError> {
         if self.permit.cancel().is_cancelled() {
             return Err(StepError::new(ErrorKind::Cancelled, "cancelled between two migrations"));
         }
         self.references.next(last);
-        match self.held.take() {
-            Some(held) => held?,
-            None => self.lock.verify().await?,
+        if !records {
+            self.record_ended().await?;
+            match self.held.take() {
+                Some(held) => held?,
+                None => self.lock.verify().await?,
+            }
         }
         if std::mem::take(&mut self.worn) {
             self.work.renew().await?;
@@ -76,10 +83,11 @@ impl<'a> Site<'a> {
     }
 
     /// Closes the session and gives the lock back.
-    pub(super) async fn leave(self) -> Result<(), StepError> {
+    pub(super) async fn leave(mut self) -> Result<(), StepError> {
+        let recorded = self.record_ended().await;
         let closed = self.work.close().await;
         self.lock.release().await?;
-        closed
+        recorded.and(closed)
     }
 }
 
@@ -99,11 +107,25 @@ impl Site<'_> {
         committed
     }
 
-    /// Records the end of a migration in the session that holds the lock: done, the session is there, and the lock with it.
-    pub(super) async fn record_end(&mut self, writes: &[Write]) -> Result<(), StepError> {
-        self.lock.session().record(writes).await.map_err(StepError::after_effect)?;
+    /// Has the end of a migration recorded with what is recorded next, at the latest before the next one that has no record first.
+    pub(super) fn end(&mut self, writes: Vec<Write>) {
+        self.ended.extend(writes);
+    }
+
+    /// Records `writes`, and what ended before, in the session that holds the lock: done, the session is there, and the lock with it.
+    pub(super) async fn record(&mut self, writes: Vec<Write>) -> Result<(), StepError> {
+        let all = [self.ended.clone(), writes].concat();
+        self.lock.session().record(&all).await?;
+        self.ended.clear();
         self.held = Some(Ok(()));
         Ok(())
+    }
+
+    async fn record_ended(&mut self) -> Result<(), StepError> {
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        self.record(Vec::new()).await.map_err(StepError::after_effect)
     }
 
     pub(super) fn patience(&self) -> Patience {

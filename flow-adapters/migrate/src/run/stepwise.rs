@@ -137,7 +137,7 @@ impl Site<'_> {
         let text = &statement.text;
         if reached.begun.is_none() {
             reached.begun = Some(self.announce(text).await?);
-            self.lock.session().record(&[self.history.reach(running.version, reached)]).await?;
+            self.record(vec![self.history.reach(running.version, reached)]).await?;
         }
         let stood = reached.begun.as_ref().and_then(|begun| begun.footprint);
         let mut patience = self.patience();
@@ -159,7 +159,7 @@ impl Site<'_> {
             if !patience.again(&error).await? {
                 reached.begun = None;
                 let row = self.history.reach(running.version, reached);
-                self.lock.session().record(&[row]).await.map_err(StepError::after_effect)?;
+                self.record(vec![row]).await.map_err(StepError::after_effect)?;
                 return Err(error);
             }
         }

@@ -62,10 +62,11 @@ impl<'a> Up<'a> {
         self.adopt().await?;
         let many = pending.len();
         for (number, script) in (1..).zip(pending) {
-            self.site.next(number == many).await?;
             let transactional = script.backfill.is_none()
                 && !is_stepwise(self.site.engine.dialect(), script.up.mode, &script.up.statements);
             let reached = self.row(script).map(|row| row.progress.clone());
+            let records = reached.is_none() && script.backfill.is_none() && !transactional;
+            self.site.next(number == many, records).await?;
             let ms = match reached {
                 _ if script.backfill.is_some() => self.backfill(script).await?,
                 Some(Progress::Applying(reached)) => self.resume(script, reached).await?,
@@ -185,8 +186,8 @@ impl<'a> Up<'a> {
             let begun = self.site.announce(&first.text).await;
             reached.begun = Some(begun.map_err(|error| running(script).about(error, 1, first))?);
         }
-        let Site { lock, history, permit, .. } = &mut self.site;
-        lock.session().record(&history.begin(script, permit, reached.begun.as_ref())).await?;
+        let begin = self.site.history.begin(script, self.site.permit, reached.begun.as_ref());
+        self.site.record(begin).await?;
         self.go_on(script, reached).await
     }
 
@@ -228,7 +229,7 @@ impl<'a> Up<'a> {
         let total = backfill::number(work.as_mut(), &format!("SELECT count(*) FROM {table}")).await?;
         let mut writes = history.begin(script, permit, None);
         writes.push(history.begin_filling(&script.version, total));
-        lock.session().record(&writes).await
+        self.site.record(writes).await
     }
 
     /// Goes on where an interrupted run stands.
@@ -246,13 +247,14 @@ impl<'a> Up<'a> {
         match ended {
             Ok(()) => {
                 let ms = ms(started);
-                let whole = self.site.history.finish(script, ms);
-                self.site.record_end(&whole).await.map(|()| ms)
+                self.site.end(self.site.history.finish(script, ms));
+                Ok(ms)
             }
             // Nothing of it stands, so nothing is recorded of it.
             Err(error) if reached == Reached::default() => {
                 let nothing = self.site.history.delete(&script.version);
-                Err(self.site.record_end(&nothing).await.err().unwrap_or(error))
+                let recorded = self.site.record(nothing).await;
+                Err(recorded.err().map_or(error, StepError::after_effect))
             }
             Err(error) => Err(error.after_effect().fact("stands", reached.describe(count(script)))),
         }

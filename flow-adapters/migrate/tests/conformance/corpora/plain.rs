@@ -280,7 +280,9 @@ fn settled(dump: &str) -> Vec<String> {
 
 /// Times and UUIDs are those of the run that made them.
 fn masked(line: &str) -> String {
-    const SHAPES: [&str; 2] = ["hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh", "dddd-dd-dd dd:dd:dd"];
+    // The last are milliseconds since 1970.
+    const SHAPES: [&str; 3] =
+        ["hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh", "dddd-dd-dd dd:dd:dd", "ddddddddddddd"];
     let fits = |bytes: &[u8], shape: &str| {
         bytes.len() >= shape.len()
             && bytes.iter().zip(shape.bytes()).all(|(byte, kind)| match kind {
