@@ -29,7 +29,7 @@ const MEASURED: &[(&str, &str, Option<f64>)] = &[
 ];
 
 /// The benches that make comparisons, in the order of their figures.
-const COMPARING: &[&str] = &["side_by_side", "switches", "pm2"];
+const COMPARING: &[&str] = &["side_by_side", "switches", "pm2", "migrate"];
 
 /// The test of flow-nginx whose figures belong in the table: it compares reloads, and judges them too.
 const RELOADS: &str = "a_reload_costs_clients_that_keep_connections_no_more_than_nginxs_own";
