@@ -149,6 +149,7 @@ async fn under_live_writes_the_backup_of_a_server_is_one_moment_and_equal_to_its
                 "the writer waited all along"
             );
             assert_eq!(backup.locked.is_zero(), engine == Engine::Postgres, "{:?}", backup.locked);
+            println!("{engine:?}: writers waited for {:?}", backup.locked);
             before = rows("entries");
         }
         stop.store(true, Ordering::Relaxed);
