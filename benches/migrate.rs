@@ -1,8 +1,7 @@
 //! A folder of migrations by the library, by one session of the server's plain client, and by sqlx's own migrator: by turns in one run,
 //! a whole process each, every time in a fresh database. Each figure is a line of JSON, for `cargo xtask bench`.
 //!
-//! The library's process does what `flow_migrate up` does: it applies with its journal, then reads where each migration stands and
-//! the schema. The processes of the library and of sqlx are this program.
+//! The library applies with its journal. Its processes and those of sqlx are this program.
 #![expect(clippy::print_stdout, reason = "a bench speaks to the terminal")]
 
 use std::fs::{self, File};
@@ -52,11 +51,7 @@ async fn ours(url: &str, folder: &Path) -> Result<(), Error> {
         ..config
     })?;
     let course = migrations.up(&permit(), &Goal::Latest).await;
-    if let Some(error) = course.stopped {
-        return Err(error.into());
-    }
-    migrations.overview().await?;
-    Ok(())
+    course.stopped.map_or(Ok(()), |error| Err(error.into()))
 }
 
 async fn sqlx_own(url: &str, folder: &Path) -> Result<(), Error> {
