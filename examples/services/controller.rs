@@ -217,7 +217,9 @@ impl Controller {
             Ok(()) => (Ended::Deployed, None),
             Err(Stopped::Parked { error, parked }) => {
                 let what = error.map_or_else(|| "the undo did not end".to_owned(), |error| chain(&error));
-                (Ended::Parked, Some(format!("{what}; {} steps still stand", parked.standing.len())))
+                let standing =
+                    parked.standing.iter().map(|one| format!("; {} still stands: {}", one.step, one.reason));
+                (Ended::Parked, Some(standing.fold(what, |what, one| what + &one)))
             }
             Err(Stopped::RolledBack { error, .. }) => {
                 let met = self.watch.switched().is_some();
