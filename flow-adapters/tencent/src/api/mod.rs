@@ -1,0 +1,8 @@
+//! API 3.0: one signed POST per action, answered by JSON with an error inside.
+
+mod action;
+mod answer;
+mod client;
+
+pub use action::Action;
+pub use client::{Api, ApiConfig};

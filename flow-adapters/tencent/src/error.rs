@@ -1,0 +1,189 @@
+use std::error::Error;
+use std::fmt;
+
+use flow_core::StepError;
+
+use crate::Failure;
+
+/// Texts of the other side are cut here.
+const TEXT_MAX: usize = 2048;
+
+/// Why a request to Tencent Cloud ended badly.
+///
+/// Everything that support asks for is in it: service, action, code and request id. It never holds a secret.
+#[derive(Debug)]
+pub struct ApiError {
+    failure: Failure,
+    service: String,
+    action: String,
+    code: Option<String>,
+    message: String,
+    request_id: Option<String>,
+    status: Option<u16>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    pub(crate) fn new(failure: Failure, service: &str, action: &str, message: impl Into<String>) -> Self {
+        Self {
+            failure,
+            service: service.to_owned(),
+            action: action.to_owned(),
+            code: None,
+            message: cut(message.into()),
+            request_id: None,
+            status: None,
+            source: None,
+        }
+    }
+
+    pub(crate) fn code_is(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(cut(code.into())).filter(|code| !code.is_empty());
+        self
+    }
+
+    pub(crate) fn answered(mut self, status: u16, request_id: Option<String>) -> Self {
+        self.status = Some(status);
+        self.request_id = request_id.map(cut).filter(|id| !id.is_empty());
+        self
+    }
+
+    pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What the failure means.
+    #[must_use]
+    pub const fn failure(&self) -> Failure {
+        self.failure
+    }
+
+    /// The service, such as `scf` or `cos`.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The action, such as `UpdateAlias` or `PUT object`.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// The service's code, where it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The service's text, or ours where there was no answer.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The id of the request in the service's own logs, where it was answered.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// The answer's HTTP status, where there was an answer. API errors have 200.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Whether the request may have been carried out: read the state back before it is sent again.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self.failure, Failure::InDoubt)
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        let end = (0..=TEXT_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        text.truncate(end);
+    }
+    text
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{} {}`: {}: {}", self.service, self.action, self.failure.says(), self.message)?;
+        if let Some(code) = &self.code {
+            write!(f, " (code: `{code}`)")?;
+        }
+        self.request_id.as_ref().map_or(Ok(()), |id| write!(f, " (request id: `{id}`)"))
+    }
+}
+
+impl Error for ApiError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+impl From<ApiError> for StepError {
+    /// An error of the kind that the failure stands for, with the facts `service`, `action`, `code`, `request id`, `status` and
+    /// `message`, as far as they are known.
+    fn from(error: ApiError) -> Self {
+        let mut step = Self::new(error.failure.kind(), error.failure.says())
+            .fact("service", &error.service)
+            .fact("action", &error.action);
+        if let Some(code) = &error.code {
+            step = step.fact("code", code);
+        }
+        if let Some(id) = &error.request_id {
+            step = step.fact("request id", id);
+        }
+        if let Some(status) = error.status.filter(|status| *status != 200) {
+            step = step.fact("status", status);
+        }
+        step = step.fact("message", &error.message);
+        match error.source {
+            Some(source) => step.because(source),
+            None => step,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_step_error_has_all_that_support_asks_for() {
+        let error = ApiError::new(Failure::Quota, "scf", "PublishVersion", "too many versions")
+            .code_is("LimitExceeded.FunctionVersions")
+            .answered(200, Some("id-1".into()));
+        let expected = "`scf PublishVersion`: a limit of the account is reached: too many versions \
+                        (code: `LimitExceeded.FunctionVersions`) (request id: `id-1`)";
+        assert_eq!(error.to_string(), expected);
+        let step = StepError::from(error);
+        assert_eq!(step.kind(), ErrorKind::Conflict);
+        let facts: Vec<_> = step.facts().collect();
+        assert_eq!(
+            facts,
+            [
+                ("service", "scf"),
+                ("action", "PublishVersion"),
+                ("code", "LimitExceeded.FunctionVersions"),
+                ("request id", "id-1"),
+                ("message", "too many versions"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_text_of_the_other_side_is_cut_between_characters() {
+        let error = ApiError::new(Failure::Invalid, "scf", "Invoke", "é".repeat(4000));
+        assert_eq!(error.message().len(), TEXT_MAX);
+        let error = ApiError::new(Failure::Invalid, "scf", "Invoke", format!("a{}", "é".repeat(4000)));
+        assert_eq!(error.message().len(), TEXT_MAX - 1);
+    }
+}

@@ -1,0 +1,24 @@
+//! The API's envelope and the object storage over real connections, with a server that answers as it is told.
+
+#[cfg(test)]
+#[path = "../src/skipping_clock.rs"]
+mod skipping_clock;
+
+#[cfg(test)]
+#[path = "conformance/api.rs"]
+mod api;
+#[cfg(test)]
+#[path = "conformance/credentials.rs"]
+mod credentials;
+#[cfg(test)]
+#[path = "conformance/file.rs"]
+mod file;
+#[cfg(test)]
+#[path = "conformance/multipart.rs"]
+mod multipart;
+#[cfg(test)]
+#[path = "conformance/objects.rs"]
+mod objects;
+#[cfg(test)]
+#[path = "conformance/server.rs"]
+mod server;

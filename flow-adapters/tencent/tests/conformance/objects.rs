@@ -1,0 +1,286 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flow_tencent::{ApiError, Attributes, Cos, CosConfig, Credential, Digests, Failure, ObjectKey};
+
+use crate::server::{Reply, Server};
+use crate::skipping_clock::SkippingClock;
+
+pub(crate) const CONTENT: &[u8] = b"123456789";
+
+pub(crate) fn cos(server: &Server) -> Cos {
+    let config = CosConfig {
+        bucket: "site".into(),
+        appid: "1250000000".into(),
+        region: "ap-guangzhou".into(),
+        endpoint: Some(server.url()),
+    };
+    let credential = Credential::new("AKID1", "s3cret", None).unwrap();
+    Cos::new(&config, Arc::new(credential), Arc::new(SkippingClock::default())).unwrap()
+}
+
+pub(crate) fn key(key: &str) -> ObjectKey {
+    ObjectKey::new(key).unwrap()
+}
+
+/// An answer about an object whose content is `content`, all of it true.
+pub(crate) fn about(content: &[u8], further: &[(&str, &str)], body: &[u8]) -> Reply {
+    let digests = Digests::of(content);
+    let (etag, crc64) = (format!("\"{}\"", digests.etag()), digests.crc64.to_string());
+    let mut headers = vec![("ETag", &*etag), ("x-cos-hash-crc64ecma", &*crc64), ("x-cos-request-id", "r-1")];
+    headers.extend(further);
+    Reply::announcing(200, &headers, if body.is_empty() { content.len() } else { body.len() }, body)
+}
+
+/// The answer to a PUT: it has no body.
+fn put_answer(headers: &[(&str, &str)]) -> Reply {
+    Reply::of(200, headers, "")
+}
+
+fn html() -> Attributes {
+    Attributes {
+        content_type: Some("text/html".into()),
+        cache_control: Some("no-cache".into()),
+        metadata: BTreeMap::from([("release".into(), "1.0.0".into())]),
+        ..Attributes::default()
+    }
+}
+
+const AS_ASKED: [(&str, &str); 3] =
+    [("Content-Type", "text/html"), ("Cache-Control", "no-cache"), ("x-cos-meta-release", "1.0.0")];
+
+const CRC: (&str, &str) = ("x-cos-hash-crc64ecma", "11051210869376104954");
+
+async fn put(server: &Server) -> Result<(), ApiError> {
+    cos(server).put(&key("a b/index.html"), Bytes::from_static(CONTENT), &html()).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_put_is_one_request_with_md5_attributes_and_the_buckets_own_host() {
+    let server = Server::telling([put_answer(&[CRC])]).await;
+    put(&server).await.unwrap();
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!((&*asked[0].line, &*asked[0].body), ("PUT /a%20b/index.html", CONTENT));
+    for (name, value) in AS_ASKED.into_iter().chain([
+        ("host", "site-1250000000.cos.ap-guangzhou.myqcloud.com"),
+        ("content-md5", "JfnnlDI7RTiF9RgfG2JNCw=="),
+        ("content-length", "9"),
+    ]) {
+        assert_eq!(asked[0].header(name), Some(value), "{name}");
+    }
+    let signed = asked[0].header("authorization").unwrap();
+    let listed = "q-header-list=cache-control;content-md5;content-type;host;x-cos-meta-release&";
+    assert!(signed.contains(listed) && signed.contains("q-sign-time=1767225540;1767226500"), "{signed}");
+}
+
+#[tokio::test]
+async fn an_empty_object_says_its_length() {
+    let server = Server::telling([put_answer(&[("x-cos-hash-crc64ecma", "0")])]).await;
+    cos(&server).put(&key("empty"), Bytes::new(), &Attributes::default()).await.unwrap();
+    assert_eq!(server.asked()[0].header("content-length"), Some("0"));
+}
+
+#[tokio::test]
+async fn what_is_stored_otherwise_than_sent_is_damaged() {
+    for header in [("x-cos-hash-crc64ecma", "1"), ("ETag", "\"00000000000000000000000000000000\"")] {
+        let server = Server::telling([put_answer(&[header])]).await;
+        assert_eq!(put(&server).await.unwrap_err().failure(), Failure::Damaged);
+    }
+}
+
+#[tokio::test]
+async fn without_a_crc_the_etag_counts_and_without_both_the_length() {
+    let server = Server::telling([put_answer(&[("ETag", "\"25F9E794323B453885F5181F1B624D0B\"")])]).await;
+    put(&server).await.unwrap();
+    assert_eq!(server.asked().len(), 1);
+    for (length, ended) in [(9, None), (8, Some(Failure::Damaged))] {
+        let head = Reply::announcing(200, &[], length, "");
+        let server = Server::telling([put_answer(&[("ETag", "\"sealed\"")]), head]).await;
+        assert_eq!(put(&server).await.err().map(|error| error.failure()), ended);
+        assert_eq!(server.lines(), ["PUT /a%20b/index.html", "HEAD /a%20b/index.html"]);
+    }
+}
+
+#[tokio::test]
+async fn a_put_whose_answer_is_lost_is_looked_at_and_not_repeated_where_it_arrived() {
+    let server = Server::telling([Reply::HangUp, about(CONTENT, &AS_ASKED, b"")]).await;
+    put(&server).await.unwrap();
+    assert_eq!(server.lines(), ["PUT /a%20b/index.html", "HEAD /a%20b/index.html"]);
+}
+
+#[tokio::test]
+async fn a_put_whose_answer_is_lost_is_repeated_where_it_did_not_arrive() {
+    let absent = Reply::of(404, &[], "");
+    let old = about(b"old", &AS_ASKED, b"");
+    let served_otherwise = about(CONTENT, &[("Content-Type", "text/plain")], b"");
+    for found in [absent, old, served_otherwise] {
+        let gateway = Reply::of(502, &[], "<html>");
+        let server = Server::telling([gateway, found, put_answer(&[CRC])]).await;
+        put(&server).await.unwrap();
+        assert_eq!(
+            server.lines(),
+            ["PUT /a%20b/index.html", "HEAD /a%20b/index.html", "PUT /a%20b/index.html"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_put_without_an_end_is_in_doubt_after_three_rounds() {
+    let round = [Reply::HangUp, Reply::of(404, &[], "")];
+    let server = Server::telling(round.iter().cycle().take(6).cloned()).await;
+    assert!(put(&server).await.unwrap_err().is_in_doubt());
+    assert_eq!(server.asked().len(), 6);
+}
+
+#[tokio::test]
+async fn a_throttled_put_is_sent_again_without_a_look() {
+    let slow = Reply::of(503, &[], "<Error><Code>SlowDown</Code><Message>slow</Message></Error>");
+    let server = Server::telling([slow.clone(), slow, put_answer(&[CRC])]).await;
+    put(&server).await.unwrap();
+    assert_eq!(server.lines(), ["PUT /a%20b/index.html"; 3]);
+}
+
+#[tokio::test]
+async fn an_object_is_read_whole_and_compared() {
+    let server = Server::telling([about(CONTENT, &AS_ASKED, CONTENT)]).await;
+    let (meta, content) = cos(&server).read(&key("a"), 9).await.unwrap();
+    assert_eq!((&*content, meta.length, meta.attributes), (CONTENT, 9, html()));
+
+    let server = Server::telling([about(CONTENT, &[], b"123456780")]).await;
+    assert_eq!(cos(&server).read(&key("a"), 9).await.unwrap_err().failure(), Failure::Damaged);
+
+    let server = Server::telling([about(CONTENT, &[], CONTENT)]).await;
+    assert_eq!(cos(&server).read(&key("a"), 8).await.unwrap_err().failure(), Failure::Invalid);
+}
+
+#[tokio::test]
+async fn a_read_that_breaks_is_begun_again_and_a_download_tells_it() {
+    let cut = Reply::announcing(200, &[CRC], 9, &CONTENT[..5]);
+    let server = Server::telling([cut.clone(), about(CONTENT, &[], CONTENT)]).await;
+    let (_, content) = cos(&server).read(&key("a"), 9).await.unwrap();
+    assert_eq!(&*content, CONTENT);
+    assert_eq!(server.asked().len(), 2);
+
+    let server = Server::telling([cut]).await;
+    let mut download = cos(&server).get(&key("a")).await.unwrap();
+    let error = loop {
+        match download.piece().await {
+            Ok(piece) => assert!(piece.is_some(), "the end was reached without all of it"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.failure(), Failure::Transient);
+}
+
+#[tokio::test]
+async fn every_flipped_byte_of_a_download_is_found() {
+    for at in 0..CONTENT.len() {
+        let mut flipped = CONTENT.to_vec();
+        flipped[at] ^= 1;
+        let server = Server::telling([about(CONTENT, &[], &flipped)]).await;
+        assert_eq!(cos(&server).read(&key("a"), 9).await.unwrap_err().failure(), Failure::Damaged, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_is_not_there_is_not_found_by_its_code() {
+    let body = "<Error><Code>NoSuchKey</Code><Message>no</Message><RequestId>r-2</RequestId></Error>";
+    let server = Server::telling([Reply::of(404, &[], body), Reply::of(404, &[], "")]).await;
+    let cos = cos(&server);
+    let error = cos.get(&key("a")).await.unwrap_err();
+    assert_eq!(
+        (error.failure(), error.code(), error.request_id()),
+        (Failure::NotFound, Some("NoSuchKey"), Some("r-2"))
+    );
+    assert_eq!(cos.find(&key("a")).await.unwrap(), None);
+    assert_eq!(server.lines(), ["GET /a", "HEAD /a"]);
+}
+
+#[tokio::test]
+async fn a_delete_whose_answer_is_lost_is_repeated_only_while_the_object_is_there() {
+    let server = Server::telling([Reply::HangUp, Reply::of(404, &[], "")]).await;
+    cos(&server).delete(&key("a")).await.unwrap();
+    assert_eq!(server.lines(), ["DELETE /a", "HEAD /a"]);
+    let server = Server::telling([Reply::HangUp, about(CONTENT, &[], b""), Reply::of(204, &[], "")]).await;
+    cos(&server).delete(&key("a")).await.unwrap();
+    assert_eq!(server.lines(), ["DELETE /a", "HEAD /a", "DELETE /a"]);
+}
+
+#[tokio::test]
+async fn a_copy_names_its_source_and_an_error_inside_of_status_200_is_one() {
+    let done = "<CopyObjectResult><ETag>\"25f9e794323b453885f5181f1b624d0b\"</ETag></CopyObjectResult>";
+    let server = Server::telling([Reply::of(200, &[], done)]).await;
+    let stored = cos(&server).copy(&key("a b"), &key(".flow/kept/1")).await.unwrap();
+    assert_eq!(stored.etag, "25f9e794323b453885f5181f1b624d0b");
+    let asked = server.asked();
+    assert_eq!(asked[0].line, "PUT /.flow/kept/1");
+    let source = "site-1250000000.cos.ap-guangzhou.myqcloud.com/a%20b";
+    assert_eq!(asked[0].header("x-cos-copy-source"), Some(source));
+
+    let refused = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+    let server = Server::telling([Reply::of(200, &[], refused)]).await;
+    let error = cos(&server).copy(&key("a"), &key("b")).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Auth);
+}
+
+#[tokio::test]
+async fn a_copy_whose_answer_is_lost_is_compared_with_its_source() {
+    let same = about(CONTENT, &AS_ASKED, b"");
+    let server = Server::telling([Reply::HangUp, same.clone(), same]).await;
+    cos(&server).copy(&key("a"), &key("b")).await.unwrap();
+    assert_eq!(server.lines(), ["PUT /b", "HEAD /a", "HEAD /b"]);
+}
+
+#[tokio::test]
+async fn a_listing_goes_on_behind_its_marker_until_its_end() {
+    let page = |next: &str, truncated: bool, keys: &[&str]| {
+        let entry =
+            |key: &&str| format!("<Contents><Key>{key}</Key><ETag>\"e\"</ETag><Size>1</Size></Contents>");
+        let contents: String = keys.iter().map(entry).collect();
+        Reply::of(
+            200,
+            &[],
+            format!(
+                "<ListBucketResult><EncodingType>url</EncodingType>{contents}<IsTruncated>{truncated}</IsTruncated>\
+                 <NextMarker>{next}</NextMarker></ListBucketResult>"
+            ),
+        )
+    };
+    let pages = [page("a%20%26b", true, &["a", "a%20%26b"]), page("", false, &["%20c%20"])];
+    let server = Server::telling(pages.clone()).await;
+    let listed = cos(&server).list_all("", 3).await.unwrap();
+    let keys: Vec<_> = listed.iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!(keys, ["a", "a &b", " c "]);
+    let query = |after: &str| format!("GET /?prefix=&marker={after}&max-keys=1000&encoding-type=url");
+    assert_eq!(server.lines(), [query(""), query("a%20%26b")]);
+
+    let server = Server::telling(pages).await;
+    assert_eq!(cos(&server).list_all("", 2).await.unwrap_err().failure(), Failure::Invalid);
+
+    let stuck = page("a", true, &["a"]);
+    let server = Server::telling([stuck.clone(), stuck]).await;
+    assert_eq!(cos(&server).list_all("", 9).await.unwrap_err().failure(), Failure::Unexpected);
+}
+
+#[tokio::test]
+async fn many_deletes_are_one_request_that_tells_what_stayed() {
+    let body = "<DeleteResult><Error><Key>b&amp;</Key><Code>AccessDenied</Code><Message>no</Message></Error>\
+                <Error><Key>c</Key><Code>NoSuchKey</Code><Message>no</Message></Error></DeleteResult>";
+    let server = Server::telling([Reply::of(200, &[], body)]).await;
+    let kept = cos(&server).delete_many(&[key("a"), key("b&"), key("c")]).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!((&*kept[0].key, &*kept[0].code), ("b&", "AccessDenied"));
+    let asked = server.asked();
+    assert_eq!(asked[0].line, "POST /?delete=");
+    let md5 = Digests::of(&asked[0].body).content_md5();
+    assert_eq!(asked[0].header("content-md5"), Some(&*md5));
+    assert!(asked[0].text().contains("<Object><Key>b&amp;</Key></Object>"), "{}", asked[0].text());
+
+    let nothing = Server::telling([]).await;
+    for keys in [vec![], vec![key("a"); 1001]] {
+        assert_eq!(cos(&nothing).delete_many(&keys).await.unwrap_err().failure(), Failure::Invalid);
+    }
+    assert!(nothing.asked().is_empty());
+}
