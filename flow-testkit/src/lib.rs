@@ -107,7 +107,12 @@
 //!
 //! **Permits, faults and a world.** [`permit`](permit()) and [`permit_under`] give what a port method asks for. The fakes of [`fake`]
 //! fail on demand at a named call ([`fault`]), and [`World`] runs whole deployments over them in virtual time.
+//!
+//! **A cloud.** With the feature `cloud` the module `cloud` is a fake Tencent Cloud on loopback, which official clients take for the real
+//! one; `cargo run --example fake_cloud` runs it for programs in any language.
 
+#[cfg(feature = "cloud")]
+pub mod cloud;
 pub mod conformance;
 pub mod fake;
 pub mod fault;

@@ -6,6 +6,8 @@ mod assets;
 mod builder;
 mod cdn;
 mod clock;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod configuration;
 mod durable;
 mod evidence;

@@ -1,0 +1,144 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::super::envelope::{Answer, ApiError};
+use super::super::params::Params;
+use super::super::world::{Cloud, World};
+use super::function::no_version;
+
+/// The largest event that is waited for, and the largest that is not.
+const EVENTS: (usize, usize) = (6 * 1024 * 1024, 128 * 1024);
+
+/// A call of a function, as its code meets it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Invocation {
+    /// The function's name.
+    pub function: String,
+    /// The version that runs: a number or `$LATEST`.
+    pub version: String,
+    /// What it was called with.
+    pub event: Value,
+    /// The version's variables.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// The local code of a function.
+#[derive(Clone)]
+pub(in super::super) struct Program(Arc<Code>);
+
+type Code = dyn Fn(&Invocation) -> Result<Value, String> + Send + Sync;
+
+impl Program {
+    pub(in super::super) fn new(
+        code: impl Fn(&Invocation) -> Result<Value, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(code))
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Program(..)")
+    }
+}
+
+/// What is to run.
+struct Run {
+    invocation: Invocation,
+    sha256: String,
+    memory: i64,
+    fails: bool,
+    id: String,
+}
+
+/// Calls a function. Its code runs beside the cloud, so it may call the cloud itself.
+pub(in super::super) fn invoke(cloud: &Cloud, action: &str, params: &Params<'_>) -> Answer {
+    let waits = match params.text("InvocationType") {
+        None | Some("RequestResponse") => true,
+        Some("Event") => false,
+        Some(other) => {
+            let message = format!("`{other}` is neither RequestResponse nor Event");
+            return Err(ApiError::new("InvalidParameterValue.InvocationType", message));
+        }
+    };
+    let (field, usual) =
+        if action == "Invoke" { ("ClientContext", "$LATEST") } else { ("Event", "$DEFAULT") };
+    let event = event(params.text(field).unwrap_or("{}"), if waits { EVENTS.0 } else { EVENTS.1 })?;
+    let qualifier = params.text("Qualifier").unwrap_or(usual);
+    let run = cloud.with(|world| prepare(world, params, qualifier, event))?;
+    let outcome = if run.fails {
+        Err("the function failed because a fault was asked for".to_owned())
+    } else {
+        match cloud.program(&run.sha256) {
+            Some(program) => (program.0)(&run.invocation),
+            None => {
+                let Invocation { version, event, .. } = &run.invocation;
+                Ok(json!({ "version": version, "sha256": run.sha256, "event": event }))
+            }
+        }
+    };
+    Ok(json!({ "Result": told(&run, outcome, waits) }))
+}
+
+fn event(text: &str, most: usize) -> Result<Value, ApiError> {
+    if text.len() > most {
+        let message = format!("the event has {} bytes, at most {most}", text.len());
+        return Err(ApiError::new("InvalidParameter.Payload", message));
+    }
+    serde_json::from_str(text)
+        .map_err(|error| ApiError::new("InvalidParameter.Payload", format!("the event is not JSON: {error}")))
+}
+
+fn prepare(world: &mut World, params: &Params<'_>, qualifier: &str, event: Value) -> Result<Run, ApiError> {
+    let function = world.functions.find(params)?;
+    let version = match function.aliases.get(qualifier) {
+        Some(alias) => alias.choose(&mut world.chance).to_owned(),
+        None => qualifier.to_owned(),
+    };
+    let (snapshot, status) = function.version(&version).ok_or_else(|| no_version(&version))?;
+    // While it is updated, and when that failed, the old code goes on to answer.
+    let callable = match version.as_str() {
+        "$LATEST" => !matches!(status, "Creating" | "CreateFailed"),
+        _ => status == "Active",
+    };
+    if !callable {
+        let message = format!("the version `{version}` is {status}");
+        return Err(ApiError::new("FailedOperation.FunctionStatusError", message));
+    }
+    let invocation = Invocation {
+        function: function.name.clone(),
+        version: version.clone(),
+        event,
+        variables: snapshot.variables.clone(),
+    };
+    Ok(Run {
+        invocation,
+        sha256: snapshot.sha256.clone(),
+        memory: snapshot.memory,
+        fails: world.faults.fails_invoke(&function.name, &version),
+        id: world.chance.uuid(),
+    })
+}
+
+fn told(run: &Run, outcome: Result<Value, String>, waits: bool) -> Value {
+    let (message, error) = match outcome {
+        _ if !waits => (String::new(), String::new()),
+        Ok(value) => (value.to_string(), String::new()),
+        Err(error) => (json!({ "errorCode": 1, "errorMessage": error }).to_string(), error),
+    };
+    let memory = run.memory.saturating_mul(1024 * 1024);
+    json!({
+        "Log": "",
+        "RetMsg": message,
+        "ErrMsg": error,
+        "MemUsage": memory,
+        "Duration": 1.5,
+        "BillDuration": 2,
+        "FunctionRequestId": run.id,
+        "InvokeResult": i32::from(!error.is_empty()),
+    })
+}

@@ -1,0 +1,83 @@
+use flow_testkit::cloud::FakeCloud;
+use serde_json::json;
+
+use super::client::{Answer, BUCKET, cloud, ok, send, settle};
+
+async fn read(cloud: &FakeCloud, path: &str) -> Answer {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: www.example.com\r\nConnection: close\r\n\r\n");
+    send(cloud.address(), &head, b"").await.unwrap()
+}
+
+#[tokio::test]
+async fn readers_meet_the_old_page_until_its_purge_is_done() {
+    let cloud = cloud().await;
+    cloud.serve_domain("www.example.com", BUCKET);
+    cloud.change_object(BUCKET, "index.html", Some(b"old"));
+    assert_eq!(read(&cloud, "/").await.text(), "old");
+    cloud.change_object(BUCKET, "index.html", Some(b"new"));
+    assert_eq!(read(&cloud, "/").await.text(), "old");
+    let purge = json!({ "Urls": ["https://www.example.com/"] });
+    let task = ok(&cloud, "cdn", "PurgeUrlsCache", purge.clone()).await["TaskId"].clone();
+    assert_eq!(read(&cloud, "/").await.text(), "old");
+    settle(&cloud);
+    assert_eq!(read(&cloud, "/").await.text(), "new");
+    let told = ok(&cloud, "cdn", "DescribePurgeTasks", json!({ "TaskId": task })).await;
+    assert_eq!(told["PurgeLogs"][0]["Status"], "done");
+    cloud.fault(serde_json::from_value(json!({ "kind": "cdn_task", "subject": ["url"] })).unwrap());
+    cloud.change_object(BUCKET, "index.html", Some(b"newer"));
+    let task = ok(&cloud, "cdn", "PurgeUrlsCache", purge).await["TaskId"].clone();
+    settle(&cloud);
+    let told = ok(&cloud, "cdn", "DescribePurgeTasks", json!({ "TaskId": task })).await;
+    assert_eq!(told["PurgeLogs"][0]["Status"], "fail");
+    assert_eq!(read(&cloud, "/").await.text(), "new");
+    assert!(cloud.domain_becomes("www.example.com", "offline"));
+    assert_eq!(read(&cloud, "/").await.status, 514);
+}
+
+#[tokio::test]
+async fn every_action_answers_as_the_api_describes_it() {
+    let cloud = cloud().await;
+    cloud.add_record("example.com", "www", "CNAME", "www.example.com.cdn.dnsv1.com");
+    let domain = json!({ "Domain": "www.example.com" });
+    let added = json!({ "Domain": "www.example.com", "ServiceType": "web",
+        "Origin": { "Origins": [format!("{BUCKET}.cos.ap-beijing.myqcloud.com")], "OriginType": "cos" } });
+    let record = json!({ "Domain": "example.com", "SubDomain": "m", "RecordType": "A", "RecordLine": "默认", "Value": "127.0.0.1" });
+    let urls = json!({ "Urls": ["https://www.example.com/a.js"] });
+    let started = json!({ "StartTime": "2020-01-01 00:00:00" });
+    for (service, action, given) in [
+        ("cdn", "AddCdnDomain", added),
+        ("cdn", "PurgeUrlsCache", urls.clone()),
+        ("cdn", "PurgePathCache", json!({ "Paths": ["https://www.example.com/"], "FlushType": "flush" })),
+        ("cdn", "PushUrlsCache", urls),
+        ("cdn", "DescribePurgeTasks", started.clone()),
+        ("cdn", "DescribePushTasks", started),
+        ("cdn", "DescribePurgeQuota", json!({})),
+        ("cdn", "DescribePushQuota", json!({})),
+        (
+            "cdn",
+            "DescribeDomains",
+            json!({ "Filters": [{ "Name": "domain", "Value": ["www.example.com"] }] }),
+        ),
+        ("cdn", "DescribeDomainsConfig", json!({})),
+        ("cdn", "UpdateDomainConfig", json!({ "Domain": "www.example.com", "Https": { "Switch": "on" } })),
+        ("cdn", "StopCdnDomain", domain.clone()),
+        ("cdn", "StartCdnDomain", domain.clone()),
+        ("cdn", "StopCdnDomain", domain.clone()),
+        ("cdn", "DeleteCdnDomain", domain),
+        ("dnspod", "DescribeRecordList", json!({ "Domain": "example.com" })),
+        ("dnspod", "DescribeDomain", json!({ "Domain": "example.com" })),
+        ("dnspod", "CreateRecord", record.clone()),
+    ] {
+        ok(&cloud, service, action, given).await;
+        settle(&cloud);
+    }
+    let listed =
+        ok(&cloud, "dnspod", "DescribeRecordList", json!({ "Domain": "example.com", "SubDomain": "m" }))
+            .await;
+    let id = &listed["RecordList"][0]["RecordId"];
+    let mut changed = record;
+    changed["RecordId"] = id.clone();
+    changed["Value"] = json!("127.0.0.2");
+    ok(&cloud, "dnspod", "ModifyRecord", changed).await;
+    ok(&cloud, "dnspod", "DeleteRecord", json!({ "Domain": "example.com", "RecordId": id })).await;
+}
