@@ -107,8 +107,9 @@ impl Api {
         let answer = self.patience.carry_out(subject, &self.cancel, exchange).await?;
         let id = answer.get("RequestId").and_then(Value::as_str).map(str::to_owned);
         serde_json::from_value(answer).map_err(|error| {
-            let message = "it was carried out, but its answer is not as documented";
-            subject.error(Failure::Unexpected, message).answered(200, id).because(error)
+            let found = unquoted(&error.to_string());
+            let message = format!("it was carried out, but its answer is not as documented: {found}");
+            subject.error(Failure::Unexpected, message).answered(200, id)
         })
     }
 
@@ -161,9 +162,18 @@ impl Api {
             ("x-tc-language", "en-US"),
         ];
         let headers = header_map(pairs.into_iter().chain(region).chain(token))
-            .map_err(|error| subject.error(Failure::Invalid, "a header cannot be sent").because(error))?;
+            .map_err(|refused| subject.error(Failure::Invalid, refused))?;
         let url =
             self.endpoint.at("/").ok_or_else(|| subject.error(Failure::Invalid, "the endpoint is no URL"))?;
         Ok(Outgoing { method: Method::POST, url, headers, body, within })
+    }
+}
+
+/// What is wrong with an answer, without the value: it may be a secret, such as a function's variables.
+fn unquoted(error: &str) -> String {
+    match error.rsplit_once("expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None if error.starts_with("missing field") => error.to_owned(),
+        None => "it does not fit".to_owned(),
     }
 }

@@ -187,9 +187,15 @@ async fn a_call_that_is_cancelled_ends_while_it_waits_for_its_answer() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_as_documented_says_that_it_was_carried_out() {
-    let server = Server::telling([Reply::json(r#"{"Response":{"RequestId":7}}"#)]).await;
-    let error = called(&server, Nature::Writes).await.unwrap_err();
-    assert_eq!(error.failure(), Failure::Unexpected);
-    assert_eq!(StepError::from(error).kind(), ErrorKind::Unknown);
-    assert_eq!(server.asked().len(), 1);
+    for (response, told) in [
+        (r#"{"RequestId":["s3cret"]}"#, "expected a string"),
+        (r#"{"Other":"s3cret"}"#, "missing field `RequestId`"),
+    ] {
+        let server = Server::telling([Reply::json(&format!(r#"{{"Response":{response}}}"#))]).await;
+        let error = called(&server, Nature::Writes).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Unexpected);
+        assert!(error.message().ends_with(told) && !format!("{error:?}").contains("s3cret"), "{error:?}");
+        assert_eq!(StepError::from(error).kind(), ErrorKind::Unknown);
+        assert_eq!(server.asked().len(), 1);
+    }
 }
