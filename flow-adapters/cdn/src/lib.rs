@@ -12,7 +12,7 @@
 //! copy on the server. A purge cannot be taken back; purging again after the files are back is what undoes its effect.
 //!
 //! # How the stage is put together
-//! [`flow_core::steps::assets::site`] takes both and a prober: it uploads, purges what changed, looks at the domain, and fetches every changed file
+//! [`flow_core::steps::site`] takes both and a prober: it uploads, purges what changed, looks at the domain, and fetches every changed file
 //! through the domain as a reader does.
 //!
 //! ```
@@ -21,7 +21,7 @@
 //! use flow_cdn::{CdnConfig, CosAssets, SiteConfig, TencentCdn};
 //! use flow_core::port::{AssetRank, Prober};
 //! use flow_core::stage::Assets;
-//! use flow_core::steps::assets::{CheckDomain, CheckReachability, PurgeCache, SiteFiles, UploadAssets};
+//! use flow_core::steps::{CheckDomain, CheckReachability, PurgeCache, SiteFiles, UploadAssets};
 //! use flow_core::{Problems, SystemClock, Work, name};
 //! use flow_tencent::{Cos, CosConfig, Credential};
 //!

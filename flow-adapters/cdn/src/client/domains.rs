@@ -4,13 +4,13 @@ use std::time::Duration;
 use flow_core::{Clock, StepError, Timestamp};
 use flow_tencent::{Api, Failure, Nature};
 use jiff::civil::DateTime;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::Offset;
 
 use super::actions::{DescribeDomains, DescribeDomainsConfig, DescribeRecordList, Domain, Filter};
 
 /// How the CDN writes times: Beijing's, without saying so.
 const TIME: &str = "%Y-%m-%d %H:%M:%S";
-const BEIJING: TimeZone = TimeZone::fixed(Offset::constant(8));
+const BEIJING: Offset = Offset::constant(8);
 
 /// What is found about a domain: what is as it must be, and what is not.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(crate) struct Domains {
 }
 
 impl Domains {
-    /// Looks whether the domain delivers, and from where; gives the name that its record must point to.
+    /// Looks whether the domain delivers, and from where; gives the name that its record must point to, if there is such a domain.
     pub(crate) async fn delivery(
         &self,
         host: &str,
@@ -53,7 +53,7 @@ impl Domains {
             let wanted = origins.iter().any(|found| found == origin);
             findings.note(wanted, format!("its origin is `{}`", origins.join(", ")));
         }
-        Ok(domain.cname)
+        Ok(Some(domain.cname.unwrap_or_default()))
     }
 
     /// Looks whether the host's record points to the CDN.
@@ -125,7 +125,7 @@ fn plain(name: &str) -> &str {
 
 /// A moment as the CDN writes it.
 pub(super) fn beijing(moment: Timestamp) -> String {
-    moment.to_zoned(BEIJING).strftime(TIME).to_string()
+    BEIJING.to_datetime(moment).strftime(TIME).to_string()
 }
 
 fn moment(text: &str) -> Option<Timestamp> {

@@ -13,6 +13,7 @@ mod upload;
 pub(crate) use bucket::Bucket;
 pub(crate) use domains::{Domains, Findings};
 pub(crate) use files::{LocalFile, digests, off_thread};
+pub(crate) use kept::Kept;
 pub(crate) use pace::{each, go_on};
 pub(crate) use record::{Contents, Record};
 pub(crate) use tasks::{Kind, Tasks};

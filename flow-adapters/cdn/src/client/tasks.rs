@@ -22,6 +22,8 @@ const PAGES_MAX: u64 = 500;
 const ROUNDS: u32 = 3;
 /// How far the service's clock may be ahead of ours: with more it refuses our signatures.
 const SKEW: Duration = Duration::from_secs(310);
+/// The service's time is known to the second.
+const TICK: Duration = Duration::from_secs(1);
 /// How many URLs a message names.
 const NAMED_MAX: usize = 10;
 
@@ -91,7 +93,7 @@ impl Tasks {
         kind: Kind,
         urls: &[String],
     ) -> Result<Sent, ApiError> {
-        let begun = self.clock.now();
+        let begun = self.api.now().checked_sub(TICK).unwrap_or(Timestamp::MIN);
         let mut round = 1;
         loop {
             let doubt = match self.send_once(kind, urls).await {
@@ -133,7 +135,8 @@ impl Tasks {
 
     /// A request for exactly `urls` that was taken since `begun` and that nobody was told of.
     ///
-    /// By our own clock: where it is ahead of the service's, nothing is found and the URLs are purged twice, which costs quota alone.
+    /// By the service's own time, as far as its last answer told it. Where that is wrong, nothing is found and the URLs are purged twice,
+    /// which costs quota alone.
     async fn find(&self, kind: Kind, urls: &[String], begun: Timestamp) -> Result<Option<String>, ApiError> {
         let asked = DescribePurges {
             task_id: None,

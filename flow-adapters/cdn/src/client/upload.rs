@@ -15,13 +15,14 @@ impl Bucket {
         local: &LocalFile,
         attributes: &Attributes,
     ) -> Result<String, StepError> {
-        let opened = off_thread(&CancelToken::new(), move |_| {
+        let file = off_thread(&CancelToken::new(), move |_| {
             open(&from).map_err(|error| {
                 let why = StepError::new(ErrorKind::Conflict, "the file can no longer be read");
                 why.fact("file", from.display()).because(error)
             })
-        });
-        let stored = self.cos.put_file(&self.key(path)?, opened.await?, attributes).await;
+        })
+        .await?;
+        let stored = self.cos.put_file(&self.key(path)?, file, attributes).await;
         let stored = stored.map_err(|error| StepError::from(error).fact("path", path))?;
         if local.digests.agree(None, &stored.etag, stored.crc64) == Some(false) {
             return Err(StepError::in_doubt("the file changed while it was uploaded").fact("path", path));
