@@ -9,11 +9,11 @@ use flow_testkit::permit;
 
 use crate::world::{Asked, URL, World, files};
 
-/// What strikes, once.
+/// What strikes, twice where there is more than one such request.
 const FAULTS: [&str; 6] = ["throttled", "502", "dropped before", "dropped after", "slow", "truncated"];
 
-fn fault(kind: &str, service: &str, action: &str) -> Fault {
-    let target = Target { service: Some(service.to_owned()), action: Some(action.to_owned()), times: 1 };
+fn fault(kind: &str, service: &str, action: &str, times: u32) -> Fault {
+    let target = Target { service: Some(service.to_owned()), action: Some(action.to_owned()), times };
     match kind {
         "throttled" => {
             let code = if service == "cos" { "SlowDown" } else { "RequestLimitExceeded" };
@@ -28,15 +28,17 @@ fn fault(kind: &str, service: &str, action: &str) -> Fault {
     }
 }
 
-/// A site whose next release overwrites a page, brings a new file and one in parts, and drops one.
+/// A site whose next release overwrites a page, brings a new file and maybe one in parts, and drops one.
 fn first() -> Files {
     files(&[("old.js", "old"), ("site.css", "1"), ("index.html", "first")])
 }
 
-fn second() -> Files {
+fn second(in_parts: bool) -> Files {
     let mut files = files(&[("new.3f2a9c1b.js", "new"), ("site.css", "1"), ("index.html", "second")]);
-    // Parts of 2 MiB: three of them.
-    files.insert("film.mp4".to_owned(), (0..1_250_000_u32).flat_map(u32::to_le_bytes).collect());
+    if in_parts {
+        // Two of them: one has 2 MiB.
+        files.insert("film.mp4".to_owned(), (0..525_000_u32).flat_map(u32::to_le_bytes).collect());
+    }
     files
 }
 
@@ -44,25 +46,29 @@ fn second() -> Files {
 fn nothing_twice(asked: &Asked, fault: &str) {
     for action in ["PUT object", "PUT copy", "DELETE object", "POST uploads", "POST upload"] {
         let mut done = asked.of(action);
+        // The record is written before the release, and again where it brought what no record could know.
+        done.retain(|key| key != ".flow/manifest.json");
         done.sort();
         let all = done.len();
         done.dedup();
         assert_eq!(done.len(), all, "{fault}: {action} twice: {asked:?}");
     }
-    assert_eq!(asked.of("PUT part").len(), 3, "{fault}: parts: {asked:?}");
+    assert!(asked.of("PUT part").len() <= 2, "{fault}: parts: {asked:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_goes_wrong_once_with_a_change_of_the_bucket_the_site_is_right_and_nothing_is_done_twice() {
     for action in ["PUT object", "PUT copy", "DELETE object", "POST uploads", "PUT part", "POST upload"] {
+        let second = second(!["PUT object", "PUT copy", "DELETE object"].contains(&action));
         for kind in FAULTS {
             let fault_is = format!("{kind} {action}");
             let world = World::new().await;
             let store = world.store_of(SiteConfig { keep_releases: 1, ..SiteConfig::new() });
             world.put(&store, &first()).await;
-            let (directory, manifest) = world.release(&store, &second()).await;
+            let (directory, manifest) = world.release(&store, &second).await;
             let begun = world.asked();
-            world.cloud.fault(fault(kind, "cos", action));
+            // The first of several is the record's, or a kept file's.
+            world.cloud.fault(fault(kind, "cos", action, if action == "POST uploads" { 1 } else { 2 }));
             if let Err(error) = store.put(&permit(), &directory, &manifest).await {
                 // An upload in parts cannot be found by what began it: the next attempt does.
                 assert_eq!(action, "POST uploads", "{fault_is}: {error}");
@@ -71,7 +77,7 @@ async fn whatever_goes_wrong_once_with_a_change_of_the_bucket_the_site_is_right_
             }
             let asked = world.since(begun);
             assert!(asked.0.iter().any(|entry| !entry.fault.is_empty()), "{fault_is} did not strike");
-            assert!(world.files("") == second(), "{fault_is}: {:?}", world.files("").keys());
+            assert!(world.files("") == second, "{fault_is}: {:?}", world.files("").keys());
             nothing_twice(&asked, &fault_is);
         }
     }
@@ -90,7 +96,7 @@ async fn whatever_goes_wrong_once_while_a_site_is_taken_back_it_is_what_it_was()
             next.insert("new.js".into(), b"new".to_vec());
             world.put(&store, &next).await;
             let begun = world.asked();
-            world.cloud.fault(fault(kind, "cos", action));
+            world.cloud.fault(fault(kind, "cos", action, 1));
             store.restore(&permit(), &before).await.unwrap();
             let asked = world.since(begun);
             assert!(asked.0.iter().any(|entry| !entry.fault.is_empty()), "{fault_is} did not strike");
@@ -114,7 +120,7 @@ async fn whatever_goes_wrong_once_with_a_purge_or_prefetch_it_is_carried_out_onc
                 over_quota: OverQuota::PurgeSite,
                 ..CdnConfig::new(URL)
             };
-            world.cloud.fault(fault(kind, "cdn", action));
+            world.cloud.fault(fault(kind, "cdn", action, 1));
             world.cdn_of(config).purge(&permit(), &["a.html".to_owned()]).await.unwrap();
             let asked = world.since(0);
             assert!(asked.0.iter().any(|entry| !entry.fault.is_empty()), "{fault_is} did not strike");
@@ -126,10 +132,8 @@ async fn whatever_goes_wrong_once_with_a_purge_or_prefetch_it_is_carried_out_onc
 #[tokio::test]
 async fn throttled_twice_and_then_fine_is_exactly_three_requests() {
     let world = World::new().await;
-    for _ in 0..2 {
-        world.cloud.fault(fault("throttled", "cdn", "PurgeUrlsCache"));
-        world.cloud.fault(fault("throttled", "cos", "PUT object"));
-    }
+    world.cloud.fault(fault("throttled", "cdn", "PurgeUrlsCache", 2));
+    world.cloud.fault(fault("throttled", "cos", "PUT object", 2));
     world.cdn().purge(&permit(), &["a.html".to_owned()]).await.unwrap();
     world
         .cos()
