@@ -262,3 +262,13 @@ async fn a_download_of_plain_http_stays_on_this_machine_and_an_address_that_is_l
     assert_eq!(error.failure(), Failure::Transient);
     assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_certificate_that_this_machine_does_not_trust_ends_before_anything_is_sent() {
+    let server = Server::telling_by_tls([]).await;
+    let url = format!("https://{}", server.host());
+    let action = UpdateAlias { function_name: "demo".into() };
+    let error = api(&url, &SkippingClock::default()).call(&action, Nature::Writes).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Transient);
+    assert!(server.asked().is_empty());
+}
