@@ -47,7 +47,7 @@ impl Cos {
         let stored = Stored::of(&self.carry_out(call).await?.headers);
         let agreed = match digests.agree(None, &stored.etag, stored.crc64) {
             Some(agreed) => agreed,
-            None => self.head(key).await?.length == digests.length,
+            None => self.head(key).await.map_err(ApiError::after_effect)?.length == digests.length,
         };
         if agreed {
             Ok(stored)

@@ -135,6 +135,31 @@ async fn a_put_without_an_end_is_in_doubt_after_three_rounds() {
 }
 
 #[tokio::test]
+async fn a_doubt_stays_one_when_the_look_or_the_next_put_is_refused() {
+    let denied = || Reply::of(403, &[], "<Error><Code>AccessDenied</Code><Message>no</Message></Error>");
+    let absent = || Reply::of(404, &[], "");
+    let refused_look = vec![Reply::HangUp, Reply::of(403, &[], "")];
+    let refused_put = vec![Reply::HangUp, absent(), denied(), absent(), denied(), absent()];
+    for replies in [refused_look, refused_put] {
+        let server = Server::telling(replies).await;
+        let error = put(&server).await.unwrap_err();
+        assert!(error.is_in_doubt() && server.was_asked(), "{error}");
+    }
+    let found = about(CONTENT, &AS_ASKED, b"");
+    let server = Server::telling([Reply::HangUp, absent(), denied(), found]).await;
+    put(&server).await.unwrap();
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn a_put_that_was_answered_and_cannot_be_looked_at_is_in_doubt() {
+    let denied = Reply::of(403, &[], "");
+    let server = Server::telling([put_answer(&[("ETag", "\"sealed\"")]), denied.clone(), denied]).await;
+    assert!(put(&server).await.unwrap_err().is_in_doubt());
+    assert_eq!(server.asked().len(), 3);
+}
+
+#[tokio::test]
 async fn a_throttled_put_is_sent_again_without_a_look() {
     let slow = Reply::of(503, &[], "<Error><Code>SlowDown</Code><Message>slow</Message></Error>");
     let server = Server::telling([slow.clone(), slow, put_answer(&[CRC])]).await;
