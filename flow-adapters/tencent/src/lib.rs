@@ -68,6 +68,8 @@ mod endpoint;
 mod error;
 mod failure;
 mod patience;
+#[cfg(feature = "tencentcloud-sdk-rs")]
+mod sdk;
 mod signature;
 #[cfg(test)]
 mod skipping_clock;
@@ -82,5 +84,7 @@ pub use credential::{Credential, Credentials, Expiring, Refreshing, Secret, Tccl
 pub use ending::Nature;
 pub use error::ApiError;
 pub use failure::Failure;
+#[cfg(feature = "tencentcloud-sdk-rs")]
+pub use sdk::SdkDnspod;
 pub use signature::Authorization;
 pub use signature::{cos as q_sign, tc3};
