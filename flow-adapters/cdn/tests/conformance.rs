@@ -22,11 +22,17 @@ mod input;
 #[path = "conformance/kills.rs"]
 mod kills;
 #[cfg(test)]
+#[path = "conformance/memory.rs"]
+mod memory;
+#[cfg(test)]
 #[path = "conformance/purges.rs"]
 mod purges;
 #[cfg(test)]
 #[path = "conformance/requests.rs"]
 mod requests;
+#[cfg(test)]
+#[path = "conformance/side_by_side.rs"]
+mod side_by_side;
 #[cfg(test)]
 #[path = "conformance/world.rs"]
 mod world;

@@ -12,6 +12,7 @@ const CHILD: &str = "the body of a child process that another test starts and ki
 pub(crate) const EXCEPTIONS: &[Exception] = &[
     (Rule::Dependencies, "flow-host", "its tests run over this machine's own host, which is flow-local's"),
     (Rule::IgnoredTest, "flow-adapters/build/tests/conformance/command.rs", CHILD),
+    (Rule::IgnoredTest, "flow-adapters/cdn/tests/conformance/kills.rs", CHILD),
     (Rule::IgnoredTest, "flow-adapters/journal/tests/conformance/kill.rs", CHILD),
     (Rule::IgnoredTest, "flow-adapters/local/tests/conformance/process/child.rs", CHILD),
     (Rule::IgnoredTest, "flow-adapters/local/tests/conformance/proxy.rs", CHILD),

@@ -38,16 +38,14 @@ impl TencentCdn {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Problems> {
         let base = config.check()?;
-        let api = |service: &str, version: &str| {
-            let config = ApiConfig {
-                service: service.to_owned(),
-                version: version.to_owned(),
-                region: None,
-                endpoint: config.endpoint.clone(),
-            };
-            Api::new(config, credentials.clone(), clock.clone())
+        let api = |service: &str, version: &str| ApiConfig {
+            service: service.to_owned(),
+            version: version.to_owned(),
+            region: None,
+            endpoint: config.endpoint.clone(),
         };
-        let (cdn, dns) = (api("cdn", "2018-06-06")?, api("dnspod", "2021-03-23")?);
+        let cdn = Api::new(api("cdn", "2018-06-06"), credentials.clone(), clock.clone())?;
+        let dns = Api::new(api("dnspod", "2021-03-23"), credentials, clock.clone())?;
         let tasks = Tasks::new(cdn.clone(), clock.clone(), config.area);
         Ok(Self { base, tasks, domains: Domains { cdn, dns, clock }, config })
     }

@@ -94,7 +94,7 @@ impl Walk<'_> {
                 Ok(kind) if kind.is_dir() => self.below(&entry, &path, depth)?,
                 Ok(kind) if kind.is_file() => self.file(&entry, path)?,
                 Ok(kind) if kind.is_symlink() => {
-                    self.problems.add(path, "is a link, and links are not followed")
+                    self.problems.add(path, "is a link, and links are not followed");
                 }
                 Ok(_) => self.problems.add(path, "is neither a file nor a directory"),
             }

@@ -32,7 +32,7 @@ async fn child_that_deploys_until_it_is_killed() {
 
 async fn deploy(url: &str, directory: &Path) {
     let clock = Arc::new(SystemClock::new());
-    let config = SiteConfig { keep_releases: 2, at_once: 4, ..SiteConfig::new() };
+    let config = SiteConfig { keep_releases: 2, ..SiteConfig::new() };
     let store = CosAssets::new(name!("site"), cos(url, credential(), clock.clone()), config).unwrap();
     let delivery = CdnConfig {
         endpoint: Some(url.to_owned()),
@@ -45,7 +45,8 @@ async fn deploy(url: &str, directory: &Path) {
     cdn.purge(&permit(), &["index.html".to_owned(), "site.css".to_owned()]).await.unwrap();
 }
 
-fn start(world: &World, directory: &Path) -> Child {
+/// Starts the child process that deploys `directory`.
+pub(crate) fn start(world: &World, directory: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kills::child_that_deploys_until_it_is_killed", "--ignored", "--nocapture"])
         .env(CLOUD, world.cloud.url())
