@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use flow_cdn::{CdnConfig, CosAssets, SiteConfig, TencentCdn};
 use flow_core::port::{AssetStore as _, Cdn as _, Manifest};
 use flow_core::{Cause, Clock, ErrorKind, StepError, SystemClock, Timestamp, name};
 use flow_tencent::{Cos, CosConfig, Credential, Credentials};
+use flow_testkit::cloud::{CloudClock, Fault, Target};
 use flow_testkit::permit;
 use futures::future::BoxFuture;
 
@@ -48,18 +50,59 @@ async fn links_pipes_awkward_names_and_unreadable_directories_are_refused_all_at
     drop(pipe);
 }
 
+/// Whoever may read every file still cannot read these of the kernel's.
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_refused_by_its_name() {
+async fn files_that_cannot_be_read_are_refused_by_their_names() {
+    let world = World::new().await;
+    let directory =
+        std::path::Path::new("/proc/self/task").join(format!("{}", std::process::id())).join("attr");
+    let unreadable: Vec<String> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_file() && fs::read(entry.path()).is_err())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    assert!(!unreadable.is_empty());
+    let error = world.store().read(&directory).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let text = Cause::from(&error).to_string();
+    assert!(unreadable.iter().all(|name| text.contains(name.as_str())), "{unreadable:?}: {text}");
+}
+
+/// A clock during whose waits somebody changes a file.
+#[derive(Debug)]
+struct Meddling(CloudClock, PathBuf);
+
+impl Clock for Meddling {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        fs::write(&self.1, "what is there now").unwrap();
+        self.0.sleep(duration)
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_after_it_was_read_is_in_doubt_and_no_page_is_put() {
     let world = World::new().await;
     let store = world.store();
-    let directory = world.lay_out(&files(&[("index.html", "1")]));
-    // Whoever may read everything cannot read this: the memory of a process that has none.
-    let unreadable = std::path::Path::new("/proc/self/mem");
-    assert!(fs::read(unreadable).is_err());
-    let error = store.read(std::path::Path::new("/proc/self/attr")).await.unwrap_err();
-    assert!(error.kind().is_rejection(), "{error}");
-    assert!(error.source().is_some(), "{error}");
-    drop(directory);
+    let site = files(&[("a.js", "what was read"), ("index.html", "1")]);
+    let (directory, manifest) = world.release(&store, &site).await;
+    // The listing comes after the directory was compared with its manifest.
+    let target = Target { service: None, action: Some("GET bucket".into()), times: 1 };
+    world.cloud.fault(Fault::Error { target, code: "SlowDown".into(), message: None, status: None });
+    let clock = Arc::new(Meddling(world.cloud.clock(), directory.join("a.js")));
+    let meddled = cos(&world.cloud.url(), credential(), clock);
+    let store = CosAssets::new(name!("site"), meddled, SiteConfig::new()).unwrap();
+    let error = store.put(&permit(), &directory, &manifest).await.unwrap_err();
+    assert!(!error.kind().is_rejection(), "{error}");
+    assert_eq!(world.files("").get("index.html"), None);
 }
 
 #[tokio::test]

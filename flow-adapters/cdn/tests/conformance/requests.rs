@@ -51,6 +51,18 @@ async fn an_unchanged_deployment_lists_and_does_nothing_else() {
     assert_eq!(asked.0.len(), asked.count("GET bucket") + 1);
 }
 
+#[tokio::test]
+async fn what_is_kept_costs_no_listing() {
+    let world = World::new().await;
+    let manifest = world.put(&world.store(), &site(1, 5)).await;
+    for kept in 0..1000 {
+        world.cloud.change_object(BUCKET, &format!(".flow/kept/{kept:064}"), Some(b"old"));
+    }
+    let begun = world.asked();
+    assert_eq!(world.store().serving().await.unwrap(), manifest);
+    assert_eq!(world.since(begun).count("GET bucket"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_changed_page_is_one_file_one_copy_and_a_purge_of_its_urls() {
     let (world, count) = (World::new().await, count());

@@ -58,9 +58,9 @@ async fn own(cloud: &Cloud, directory: &Path) -> f64 {
 async fn official(cloud: &Cloud, directory: &Path) -> f64 {
     let (host, port) = cloud.address.split_once(':').unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/upload.py");
-    let ran = Command::new("python3").args([script, host, port]).arg(directory);
-    let ran = ran.env("PYTHONPATH", sdk()).env("PYTHONDONTWRITEBYTECODE", "1").kill_on_drop(true).output();
-    let ran = ran.await.unwrap();
+    let mut upload = Command::new("python3");
+    upload.args([script, host, port]).arg(directory).kill_on_drop(true);
+    let ran = upload.env("PYTHONPATH", sdk()).env("PYTHONDONTWRITEBYTECODE", "1").output().await.unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     String::from_utf8(ran.stdout).unwrap().trim().parse().unwrap()
 }
