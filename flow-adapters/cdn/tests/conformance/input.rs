@@ -1,6 +1,5 @@
 //! What is refused before anything changes.
 
-use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
