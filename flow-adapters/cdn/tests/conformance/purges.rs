@@ -68,8 +68,11 @@ async fn with_quotas(quotas: Quotas) -> World {
 #[tokio::test]
 async fn a_purge_goes_in_as_many_requests_as_the_quota_says_and_ends_when_every_page_of_them_is_done() {
     let world = with_quotas(Quotas { url_batch: 130, ..Quotas::default() }).await;
+    world.cloud.changes_take(Duration::ZERO);
     world.cdn().purge(&permit(), &paths(290)).await.unwrap();
     let asked = world.since(0);
+    // A page has a hundred: two, two, and one for the last thirty.
+    assert_eq!(asked.count("DescribePurgeTasks"), 5);
     assert_eq!(asked.count("PurgeUrlsCache"), 3);
     assert_eq!(asked.count("DescribePurgeQuota"), 1);
     let rows = rows(&world).await;
@@ -202,13 +205,14 @@ async fn a_purge_whose_answer_is_lost_is_found_again_and_never_taken_for_an_earl
     let cdn = world.cdn();
     // All within the second that the service tells of its time.
     world.cloud.changes_take(Duration::ZERO);
-    for purge in 1..=3 {
-        world.cloud.fault(Fault::DropAfter(target("PurgeUrlsCache", 1)));
+    for _ in 0..9 {
         cdn.purge(&permit(), &paths(2)).await.unwrap();
-        let asked = world.since(0);
-        assert_eq!(asked.count("PurgeUrlsCache"), purge, "{asked:?}");
-        assert!(rows(&world).await.iter().all(|(_, status)| status == "done"));
     }
+    world.cloud.fault(Fault::DropAfter(target("PurgeUrlsCache", 1)));
+    world.cloud.changes_take(Duration::from_hours(24));
+    let error = cdn.purge(&permit(), &paths(2)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "it waited for another one, which is done: {error}");
+    assert_eq!(world.since(0).count("PurgeUrlsCache"), 10);
 }
 
 fn target(action: &str, times: u32) -> Target {
