@@ -166,8 +166,8 @@ pub(crate) fn site(number: u32, count: usize) -> Files {
     let mut named = vec!["site.css".to_owned()];
     files.insert("site.css".to_owned(), format!("/* {number} */").into_bytes());
     for asset in 0..assets {
-        // Three of four are the same in every release.
-        let of = if asset % 4 == 0 { number } else { 0 };
+        // One of four is the same in every release.
+        let of = if asset % 4 == 0 { 0 } else { number };
         let path = format!("assets/a{asset}.{of:04}{asset:04}.js");
         files.insert(path.clone(), format!("asset {asset} of {of}").into_bytes());
         named.push(path);
