@@ -12,6 +12,9 @@ use super::changes::{as_read, changed, groups};
 use crate::client::{Bucket, Contents, Kept, LocalFile, Record, digests, each, go_on, off_thread};
 use crate::config::SiteConfig;
 
+/// How much is remembered of content: two releases of the largest site. What is forgotten is looked up again.
+const KNOWN_MAX: usize = 1_000_000;
+
 /// A site's static files in a bucket, or below one prefix of it.
 ///
 /// `put` compares the whole directory with its manifest and the bucket with one listing, keeps what it will overwrite, and sends what changed,
@@ -58,6 +61,15 @@ impl CosAssets {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Remembers what is behind `ETag`s.
+    fn learn(&self, contents: impl IntoIterator<Item = (String, AssetFile)>) {
+        let mut known = self.known();
+        if known.len() > KNOWN_MAX {
+            known.clear();
+        }
+        known.extend(contents);
+    }
+
     /// Refuses paths that leave the site or that it cannot have: a manifest may come from a journal.
     fn check_paths(&self, manifest: &Manifest) -> Result<(), Problems> {
         let mut problems = Problems::default();
@@ -78,8 +90,7 @@ impl CosAssets {
         let (directory, bucket) = (directory.to_path_buf(), self.bucket.clone());
         let files =
             off_thread(token, move |token| digests(&directory, &|path| bucket.refuses(path), token)).await?;
-        let learnt = files.values().map(|local| (local.digests.etag(), local.file.clone()));
-        self.known().extend(learnt);
+        self.learn(files.values().map(|local| (local.digests.etag(), local.file.clone())));
         Ok(files)
     }
 
@@ -89,7 +100,7 @@ impl CosAssets {
         let mut unknown = self.recognise(&mut seen);
         if !unknown.is_empty() {
             let record = bucket.record().await?;
-            self.known().extend(record.contents.clone());
+            self.learn(record.contents.clone());
             seen.record = Some(record);
             unknown = self.recognise(&mut seen);
         }
@@ -98,7 +109,7 @@ impl CosAssets {
             Ok((path, listed.etag, file))
         });
         for (path, etag, file) in read.await? {
-            self.known().insert(etag, file.clone());
+            self.learn([(etag, file.clone())]);
             seen.manifest.insert(path, file);
         }
         Ok(seen)
@@ -186,7 +197,7 @@ impl CosAssets {
     ) -> Result<(), StepError> {
         let others = self.send(bucket, token, directory, files, changed).await?;
         if !others.is_empty() {
-            self.known().extend(others.clone());
+            self.learn(others.clone());
             record.contents.extend(others);
             bucket.remember(&record).await?;
         }
@@ -299,7 +310,7 @@ impl AssetStore for CosAssets {
             Some(record) => record,
             None => bucket.record().await?,
         };
-        self.known().extend(record.contents.clone());
+        self.learn(record.contents.clone());
         let kept = self.check_kept(&bucket, token, changed(before, &seen.manifest)).await?;
         let later: Vec<String> =
             seen.manifest.keys().filter(|path| !before.contains_key(*path)).cloned().collect();
@@ -309,7 +320,7 @@ impl AssetStore for CosAssets {
         go_on(token)?;
         let restored = async {
             let mut contents = self.bring_back(&bucket, token, &kept, later).await?;
-            self.known().extend(contents.clone());
+            self.learn(contents.clone());
             let stayed = seen.listed.iter().filter(|(path, _)| before.contains_key(*path));
             contents.extend(stayed.filter_map(|(_, listed)| {
                 Some((listed.etag.clone(), self.known().get(&listed.etag)?.clone()))

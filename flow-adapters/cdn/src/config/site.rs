@@ -19,7 +19,8 @@ pub struct SiteConfig {
     pub prefix: String,
     /// How many files are sent at a time. Each needs some 2 MiB of memory.
     pub at_once: usize,
-    /// In how many releases, the newest included, a file may be absent before it is removed. At least 1, which removes it at once.
+    /// How many releases keep their files, the newest included. 1 removes what the newest does not have at once, also from under pages of the
+    /// release before that a cache or a browser still has: behind a CDN it is 2 or more.
     pub keep_releases: u64,
     /// The `Cache-Control` of each class of files; without one COS sends none.
     pub cache_control: BTreeMap<AssetRank, String>,
