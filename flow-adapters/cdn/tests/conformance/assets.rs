@@ -136,6 +136,27 @@ async fn files_leave_when_the_kept_releases_do_not_have_them_and_come_back_by_re
 }
 
 #[tokio::test]
+async fn a_restore_brings_pages_back_behind_their_assets_and_only_then_removes_what_came_later_pages_first() {
+    let world = World::new().await;
+    let store = world.store();
+    let pages = ["site.css", "docs/index.html", "index.html"];
+    let before =
+        world.put(&store, &pages.iter().map(|path| ((*path).to_owned(), b"1".to_vec())).collect()).await;
+    let later = ["new.js", "new/index.html"];
+    let second =
+        pages.iter().chain(&later).map(|path| ((*path).to_owned(), format!("2 {path}").into_bytes()));
+    world.put(&store, &second.collect()).await;
+    let begun = world.asked();
+    store.restore(&permit(), &before).await.unwrap();
+    let asked = world.since(begun);
+    assert_eq!(asked.of_files("PUT copy"), pages);
+    assert_eq!(asked.of("DELETE object"), ["new/index.html", "new.js"]);
+    let last = asked.0.iter().rposition(|entry| entry.action == "PUT copy").unwrap();
+    let first = asked.0.iter().position(|entry| entry.action == "DELETE object").unwrap();
+    assert!(last < first);
+}
+
+#[tokio::test]
 async fn kept_content_that_somebody_changed_is_a_conflict_and_the_site_stays_as_it_is() {
     let world = World::new().await;
     let store = world.store();
