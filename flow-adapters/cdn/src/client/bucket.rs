@@ -89,9 +89,7 @@ impl Bucket {
 
     /// Reads a file whole to know its content.
     pub(crate) async fn content(&self, path: &str, listed: &Listed) -> Result<AssetFile, StepError> {
-        let file =
-            self.hashed(&self.key(path)?, &listed.etag).await.map_err(|error| error.fact("path", path))?;
-        Ok(file)
+        self.hashed(&self.key(path)?, &listed.etag).await.map_err(|error| error.fact("path", path))
     }
 
     /// Reads an object whole, which must have this `ETag`. A transfer that breaks is begun anew.

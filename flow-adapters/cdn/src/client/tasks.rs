@@ -94,25 +94,27 @@ impl Tasks {
         urls: &[String],
     ) -> Result<Sent, ApiError> {
         let begun = self.api.now().checked_sub(TICK).unwrap_or(Timestamp::MIN);
-        let mut round = 1;
-        loop {
-            let doubt = match self.send_once(kind, urls).await {
-                Err(error) if error.is_in_doubt() => error,
-                Err(error) => return Err(error),
-                Ok(id) => return Ok(self.sent(id, urls)),
-            };
+        let doubt = match self.send_once(kind, urls).await {
+            Ok(id) => return Ok(self.sent(id, urls)),
+            Err(error) if !error.is_in_doubt() => return Err(error),
+            Err(error) => error,
+        };
+        // Whatever the looks and the repeated requests are told, the first one stays in doubt until it or another is found.
+        for round in 1..=ROUNDS {
             // What was cut off may still be under way.
             if self.pause(token, Duration::from_secs(2)).await.is_err() {
-                return Err(doubt);
+                break;
             }
-            if let Some(id) = self.find(kind, urls, begun).await? {
+            match self.find(kind, urls, begun).await {
+                Ok(Some(id)) => return Ok(self.sent(id, urls)),
+                Ok(None) if round < ROUNDS => {}
+                _ => break,
+            }
+            if let Ok(id) = self.send_once(kind, urls).await {
                 return Ok(self.sent(id, urls));
             }
-            if round == ROUNDS {
-                return Err(doubt);
-            }
-            round += 1;
         }
+        Err(doubt)
     }
 
     fn sent(&self, id: String, urls: &[String]) -> Sent {

@@ -130,6 +130,18 @@ async fn whatever_goes_wrong_once_with_a_purge_or_prefetch_it_is_carried_out_onc
 }
 
 #[tokio::test]
+async fn a_purge_in_doubt_that_cannot_be_looked_for_stays_in_doubt_and_is_not_sent_again() {
+    let world = World::new().await;
+    world.cloud.fault(fault("dropped after", "cdn", "PurgeUrlsCache", 1));
+    let target = Target { service: None, action: Some("DescribePurgeTasks".into()), times: 1 };
+    let code = "UnauthorizedOperation";
+    world.cloud.fault(Fault::Error { target, code: code.into(), message: None, status: None });
+    let error = world.cdn().purge(&permit(), &["a.html".to_owned()]).await.unwrap_err();
+    assert!(!error.kind().is_rejection(), "{error}");
+    assert_eq!(world.since(0).count("PurgeUrlsCache"), 1);
+}
+
+#[tokio::test]
 async fn throttled_twice_and_then_fine_is_exactly_three_requests() {
     let world = World::new().await;
     world.cloud.fault(fault("throttled", "cdn", "PurgeUrlsCache", 2));
