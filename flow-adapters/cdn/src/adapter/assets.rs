@@ -7,10 +7,17 @@ use async_trait::async_trait;
 use flow_core::port::{AssetFile, AssetStore, Manifest};
 use flow_core::{CancelToken, ErrorKind, Name, Permit, Problems, StepError};
 use flow_tencent::{Cos, Listed};
+use tokio::sync::Semaphore;
 
 use super::changes::{as_read, changed, groups};
 use crate::client::{Bucket, Contents, Kept, LocalFile, Record, digests, each, go_on, off_thread};
 use crate::config::SiteConfig;
+
+/// How much of files may be in memory at a time, in KiB, however many are sent: an allocator keeps some times as much.
+const ROOM: u32 = 12 << 10;
+
+/// What of one large file is in memory, in KiB.
+const PIECE: u64 = 2 << 10;
 
 /// How much is remembered of content: two releases of the largest site. What is forgotten is looked up again.
 const KNOWN_MAX: usize = 1_000_000;
@@ -158,10 +165,12 @@ impl CosAssets {
         files: &BTreeMap<String, LocalFile>,
         paths: Vec<String>,
     ) -> Result<Contents, StepError> {
-        let mut others = Contents::new();
+        let (mut others, room) = (Contents::new(), &Semaphore::new(ROOM as usize));
         for group in groups(paths) {
             let locals = group.into_iter().filter_map(|path| Some((files.get(&path)?.clone(), path)));
             let sent = each(self.config.at_once, token, locals.collect(), |(local, path)| async move {
+                let piece = u32::try_from((local.file.bytes >> 10).min(PIECE)).unwrap_or(ROOM);
+                let _room = room.acquire_many(piece).await;
                 let attributes = self.config.attributes(&path);
                 let etag = bucket.upload(&path, directory.join(&path), &local, &attributes).await?;
                 Ok((etag, local))

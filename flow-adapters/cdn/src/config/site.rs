@@ -17,7 +17,7 @@ const UNKNOWN: &str = "application/octet-stream";
 pub struct SiteConfig {
     /// What the keys of the site begin with: nothing, or a path that ends with `/`. Objects outside of it are never touched.
     pub prefix: String,
-    /// How many files are sent at a time. Each needs some 2 MiB of memory.
+    /// How many files are sent at a time; of those of 2 MiB and more at most six, which bounds the memory.
     pub at_once: usize,
     /// How many releases keep their files, the newest included. 1 removes what the newest does not have at once, also from under pages of the
     /// release before that a cache or a browser still has: behind a CDN it is 2 or more.
