@@ -7,7 +7,7 @@ use flow_core::port::{Cdn, DomainReport, HostPath, ProbeRequest};
 use flow_core::{CancelToken, Clock, ErrorKind, Permit, Problems, StepError};
 use flow_tencent::{Api, ApiConfig, ApiError, Credentials, Failure};
 
-use crate::client::{Domains, Findings, Kind, Tasks, go_on};
+use crate::client::{Domains, Findings, Kind, Names, Tasks, go_on};
 use crate::config::{Base, CdnConfig, OverQuota, Prefetch};
 
 /// The page that a directory's URL gives.
@@ -47,7 +47,15 @@ impl TencentCdn {
         let cdn = Api::new(api("cdn", "2018-06-06"), credentials.clone(), clock.clone())?;
         let dns = Api::new(api("dnspod", "2021-03-23"), credentials, clock.clone())?;
         let tasks = Tasks::new(cdn.clone(), clock.clone(), config.area);
-        Ok(Self { base, tasks, domains: Domains { cdn, dns, clock }, config })
+        Ok(Self { base, tasks, domains: Domains { cdn, dns: Names::Api(dns), clock }, config })
+    }
+
+    /// The same, which asks DNSPod through the crate `tencentcloud-sdk-rs` where it looks at the record.
+    #[cfg(feature = "tencentcloud-sdk-rs")]
+    #[must_use]
+    pub fn asking_dnspod_by(mut self, sdk: flow_tencent::SdkDnspod) -> Self {
+        self.domains.dns = Names::Sdk(sdk);
+        self
     }
 
     /// The URLs under which readers, and so the cache, know `paths`.

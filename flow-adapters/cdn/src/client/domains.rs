@@ -2,11 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flow_core::{Clock, StepError, Timestamp};
-use flow_tencent::{Api, Failure, Nature};
+#[cfg(feature = "tencentcloud-sdk-rs")]
+use flow_tencent::SdkDnspod;
+use flow_tencent::{Api, ApiError, Failure, Nature};
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-use super::actions::{DescribeDomains, DescribeDomainsConfig, DescribeRecordList, Domain, Filter};
+use super::actions::{DescribeDomains, DescribeDomainsConfig, DescribeRecordList, Domain, Filter, Records};
 
 /// How the CDN writes times: Beijing's, without saying so.
 const TIME: &str = "%Y-%m-%d %H:%M:%S";
@@ -29,7 +31,7 @@ impl Findings {
 #[derive(Debug, Clone)]
 pub(crate) struct Domains {
     pub(crate) cdn: Api,
-    pub(crate) dns: Api,
+    pub(crate) dns: Names,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -66,7 +68,7 @@ impl Domains {
     ) -> Result<(), StepError> {
         let asked =
             DescribeRecordList { domain: zone.to_owned(), sub_domain: name.to_owned(), record_type: "CNAME" };
-        let records = match self.dns.call(&asked, Nature::Reads).await {
+        let records = match self.dns.records(&asked).await {
             Ok(answer) => answer.record_list,
             // That there is no record is told as an error.
             Err(error) if error.failure() == Failure::NotFound => Vec::new(),
@@ -107,6 +109,24 @@ impl Domains {
         let good = moment(&ends).is_some_and(|ends| ends >= needed);
         findings.note(good, format!("its certificate ends at {ends} (Beijing time)"));
         Ok(())
+    }
+}
+
+/// Who is asked for records.
+#[derive(Debug, Clone)]
+pub(crate) enum Names {
+    Api(Api),
+    #[cfg(feature = "tencentcloud-sdk-rs")]
+    Sdk(SdkDnspod),
+}
+
+impl Names {
+    async fn records(&self, asked: &DescribeRecordList) -> Result<Records, ApiError> {
+        match self {
+            Self::Api(api) => api.call(asked, Nature::Reads).await,
+            #[cfg(feature = "tencentcloud-sdk-rs")]
+            Self::Sdk(sdk) => sdk.ask(asked).await,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod tasks;
 mod upload;
 
 pub(crate) use bucket::Bucket;
-pub(crate) use domains::{Domains, Findings};
+pub(crate) use domains::{Domains, Findings, Names};
 pub(crate) use files::{LocalFile, digests, off_thread};
 pub(crate) use kept::Kept;
 pub(crate) use pace::{each, go_on};
