@@ -14,6 +14,10 @@
 //! Nothing by itself. It never sends a request again that may have been carried out: the caller gets [`Failure::InDoubt`] and reads the
 //! state back. Reads and writes of objects do that themselves.
 //!
+//! # Features
+//! `tencentcloud-sdk-rs`, off by default, adds `SdkDnspod`: questions to DNSPod through the crate of that name, which brings openssl and an
+//! older reqwest and hyper. [`Api`] asks the same without it.
+//!
 //! # Waits
 //! Between tries by the [`Clock`](flow_core::Clock) that is handed in; an exchange on the network has its limits in real time.
 //!
