@@ -30,4 +30,5 @@ for path in paths:
 pool.wait_completion()
 print(time.monotonic() - begun)
 results = pool.get_result()
-assert results["success_all"] and len(results["detail"]) == len(paths), results
+done = sum(worker[0] for worker in results["detail"])
+assert results["success_all"] and done == len(paths), f"{done} of {len(paths)} files"
