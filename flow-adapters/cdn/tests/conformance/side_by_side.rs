@@ -94,7 +94,7 @@ struct Cloud {
 impl Cloud {
     async fn start() -> Self {
         let build = ["build", "--release", "--locked", "-p", "flow-examples", "--example", "fake_cloud"];
-        let built = Command::new(env!("CARGO")).args(build).status().await.unwrap();
+        let built = Command::new(env!("CARGO")).args(build).kill_on_drop(true).status().await.unwrap();
         assert!(built.success());
         // target/debug/deps/this
         let target =
