@@ -6,7 +6,10 @@ use super::super::params::Params;
 use super::super::world::World;
 use super::code::code;
 use super::function::{Becomes, Function, key};
-use super::{aliases, concurrency, triggers, versions};
+use super::{account, aliases, concurrency, requests, triggers, versions};
+
+/// Below this path code is read, as the API tells its address.
+pub(in super::super) const DOWNLOADS: &str = "/__fake__/code/";
 
 /// Carries an action out, all but those that invoke.
 pub(in super::super) fn call(world: &mut World, action: &str, params: &Params<'_>) -> Answer {
@@ -18,6 +21,8 @@ pub(in super::super) fn call(world: &mut World, action: &str, params: &Params<'_
         "DeleteFunction" => delete(world, params),
         "ListFunctions" => list(world, params),
         "GetFunctionAddress" => address(world, params),
+        "GetAccount" => account::get(world),
+        "GetRequestStatus" => requests::get(world, params),
         "PublishVersion" => versions::publish(world, params),
         "ListVersionByFunction" => versions::list(world, params),
         "DeleteFunctionVersion" => versions::delete(world, params),
@@ -53,9 +58,10 @@ fn create(world: &mut World, params: &Params<'_>) -> Answer {
     }
     let id = format!("lam-{:08x}", world.chance.next() >> 32);
     let mut function = Function::new(namespace.clone(), name.clone(), id, world.now);
+    // Only the code is missing until it is created.
+    function.live.configure(params)?;
     let mut snapshot = function.live.clone();
     snapshot.holds(&code(&world.storage, &world.appid, params)?);
-    snapshot.configure(params)?;
     let fault = world.faults.outcome(&name);
     function.begin("Creating", Becomes::Live(Box::new(snapshot)), world.due(), fault);
     world.functions.0.insert((namespace, name), function);
@@ -172,11 +178,12 @@ fn list(world: &mut World, params: &Params<'_>) -> Answer {
 }
 
 fn address(world: &mut World, params: &Params<'_>) -> Answer {
+    let address = world.address;
     let function = world.functions.find(params)?;
     let qualifier = params.text("Qualifier").unwrap_or("$LATEST");
     let version = function.aliases.get(qualifier).map_or(qualifier, |alias| alias.version.as_str());
     let (snapshot, _) = function.version(version).ok_or_else(|| super::function::no_version(version))?;
-    let url = format!("https://code.invalid/{}/{version}.zip", function.name);
+    let url = format!("http://{address}{DOWNLOADS}{}.zip", snapshot.sha256);
     Ok(json!({ "Url": url, "CodeSha256": snapshot.sha256 }))
 }
 
