@@ -131,6 +131,10 @@ impl Cos {
         };
         let look = || {
             async {
+                if self.stands(key, id).await? {
+                    // What is stored may be the same content, served as it was before.
+                    return Ok(None);
+                }
                 let found = self.find(key).await?;
                 let same = |length, stored: &Stored| {
                     stored.crc64 == Some(whole.crc64)
@@ -181,17 +185,17 @@ impl Cos {
             }
             .boxed()
         };
-        let look = || {
-            async {
-                match self.parts_behind(key, id, 0).await {
-                    Ok(_) => Ok(None),
-                    Err(error) if error.failure() == Failure::NotFound => Ok(Some(())),
-                    Err(error) => Err(error),
-                }
-            }
-            .boxed()
-        };
+        let look = || async { Ok((!self.stands(key, id).await?).then_some(())) }.boxed();
         self.settle(&call, write, look).await
+    }
+
+    /// Whether an upload is still under way.
+    async fn stands(&self, key: &ObjectKey, id: &str) -> Result<bool, ApiError> {
+        match self.parts_behind(key, id, 0).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.failure() == Failure::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The uploads under way whose keys begin with `prefix`.
