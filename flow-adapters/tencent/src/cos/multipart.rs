@@ -125,7 +125,7 @@ impl Cos {
                 let answer = self.carry_out(&call).await?;
                 let written: WrittenResult = parsed(&call, &answer)?;
                 let stored = Stored { etag: unquoted(&written.etag), ..Stored::of(&answer.headers) };
-                self.completed(&call, key, whole, stored).await
+                self.checked(&call, key, whole, stored).await
             }
             .boxed()
         };
@@ -145,29 +145,6 @@ impl Cos {
             .boxed()
         };
         self.settle(&call, write, look).await
-    }
-
-    /// What was stored, if it is what `whole` are of: the answer may have no CRC-64, then the object is asked.
-    async fn completed(
-        &self,
-        call: &Call,
-        key: &ObjectKey,
-        whole: &Digests,
-        stored: Stored,
-    ) -> Result<Stored, ApiError> {
-        let (stored, agreed) = match stored.crc64 {
-            Some(crc64) => (stored, crc64 == whole.crc64),
-            None => {
-                let meta = self.head(key).await.map_err(ApiError::after_effect)?;
-                let agreed = whole.agree(Some(meta.length), &meta.stored.etag, meta.stored.crc64);
-                (meta.stored, agreed == Some(true))
-            }
-        };
-        if agreed {
-            Ok(stored)
-        } else {
-            Err(error(call, Failure::Damaged, "what is stored is not what was sent"))
-        }
     }
 
     /// Gives an upload and its parts up. Safe to repeat: that there is none is no error.

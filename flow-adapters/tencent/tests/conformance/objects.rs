@@ -96,8 +96,10 @@ async fn without_a_crc_the_etag_counts_and_without_both_the_length() {
     let server = Server::telling([put_answer(&[("ETag", "\"25F9E794323B453885F5181F1B624D0B\"")])]).await;
     put(&server).await.unwrap();
     assert_eq!(server.asked().len(), 1);
-    for (length, ended) in [(9, None), (8, Some(Failure::Damaged))] {
-        let head = Reply::announcing(200, &[], length, "");
+    let of_length = |length| Reply::announcing(200, &[], length, "");
+    let damaged = Some(Failure::Damaged);
+    let other = about(b"987654321", &[], b"");
+    for (head, ended) in [(of_length(9), None), (of_length(8), damaged), (other, damaged)] {
         let server = Server::telling([put_answer(&[("ETag", "\"sealed\"")]), head]).await;
         assert_eq!(put(&server).await.err().map(|error| error.failure()), ended);
         assert_eq!(server.lines(), ["PUT /a%20b/index.html", "HEAD /a%20b/index.html"]);
