@@ -24,8 +24,8 @@ impl Cos {
     ///
     /// # Errors
     /// Those of [`put`](Self::put), [`put_part`](Self::put_part) and [`complete_upload`](Self::complete_upload); [`Failure::Invalid`]
-    /// where the file cannot be read. A file that is changed meanwhile ends as [`Failure::Damaged`]. What would be a refusal is
-    /// [`Failure::InDoubt`] once an upload has begun: it stands, and the next call goes on with it.
+    /// where the file cannot be read. A file that is changed meanwhile ends as [`Failure::Damaged`], and no object is made of it. What
+    /// would be a refusal is [`Failure::InDoubt`] once an upload has begun: it stands, and the next call goes on with it.
     pub async fn put_file(
         &self,
         key: &ObjectKey,
@@ -67,17 +67,25 @@ impl Cos {
     ) -> Result<Stored, ApiError> {
         let mut there: BTreeMap<_, _> = there.into_iter().map(|part| (part.number, part)).collect();
         let size = PIECE.max(whole.length.div_ceil(u64::from(PARTS_MAX)));
-        let mut parts = Vec::new();
+        let (mut parts, mut taken) = (Vec::new(), Digester::new());
         let (mut offset, mut number) = (0, 1);
         while offset < whole.length {
             let piece = content.piece(offset, size).await?;
-            let digests = Digests::of(&piece);
-            let same = |part: &Part| digests.agree(Some(part.length), &part.etag, None) == Some(true);
+            if piece.is_empty() {
+                break;
+            }
+            taken.update(&piece);
+            let same =
+                |part: &Part| Digests::of(&piece).agree(Some(part.length), &part.etag, None) == Some(true);
             parts.push(match there.remove(&number).filter(same) {
                 Some(part) => part,
                 None => self.put_part(&content.key, id, number, piece).await?,
             });
             (offset, number) = (offset + size, number + 1);
+        }
+        if taken.finish() != *whole {
+            let call = Call::new("PUT file", Method::PUT, Nature::Writes);
+            return Err(error(&call, Failure::Damaged, "the file was changed while it was read"));
         }
         self.complete_upload(&content.key, id, &parts, whole).await
     }

@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flow_core::CancelToken;
-use flow_tencent::{ApiError, Attributes, Cos, CosConfig, Credential, Digests, Failure, ObjectKey};
+use flow_tencent::{
+    ApiError, Attributes, Cos, CosConfig, Credential, Credentials, Digests, Failure, ObjectKey,
+};
 
 use crate::server::{Reply, Server};
 use crate::skipping_clock::SkippingClock;
@@ -11,14 +13,17 @@ use crate::skipping_clock::SkippingClock;
 pub(crate) const CONTENT: &[u8] = b"123456789";
 
 pub(crate) fn cos(server: &Server) -> Cos {
+    asked_by(server, Credential::new("AKID1", "s3cret", None).unwrap())
+}
+
+pub(crate) fn asked_by(server: &Server, credentials: impl Credentials + 'static) -> Cos {
     let config = CosConfig {
         bucket: "site".into(),
         appid: "1250000000".into(),
         region: "ap-guangzhou".into(),
         endpoint: Some(server.url()),
     };
-    let credential = Credential::new("AKID1", "s3cret", None).unwrap();
-    Cos::new(&config, Arc::new(credential), Arc::new(SkippingClock::default())).unwrap()
+    Cos::new(&config, Arc::new(credentials), Arc::new(SkippingClock::default())).unwrap()
 }
 
 pub(crate) fn key(key: &str) -> ObjectKey {
