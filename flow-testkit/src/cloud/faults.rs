@@ -43,7 +43,7 @@ pub enum Fault {
         /// How long, of the machine's time.
         seconds: f64,
     },
-    /// Carried out; the connection ends in the middle of the answer's body.
+    /// Carried out; the connection ends in the middle of the answer's body, and before an answer that has none.
     Truncate(Target),
     /// The next changes of a function end otherwise than in `Active`.
     ScfStatus {
