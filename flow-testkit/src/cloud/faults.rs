@@ -55,7 +55,7 @@ pub enum Fault {
         #[serde(default = "once")]
         times: u32,
     },
-    /// The next tasks of the CDN end in `fail`.
+    /// The last URL or path of the next tasks of the CDN ends in `fail`.
     CdnTask {
         /// `url`, `path` or `push`.
         subject: (String,),
