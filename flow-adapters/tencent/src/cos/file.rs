@@ -35,7 +35,12 @@ impl Cos {
         let content = Content { file: Arc::new(file), key: key.clone() };
         let length = content.length().await?;
         if length <= PIECE {
-            return self.put(key, content.piece(0, PIECE).await?, attributes).await;
+            // One byte more than there may be: what grew is seen.
+            let piece = content.piece(0, PIECE + 1).await?;
+            if piece.len() as u64 != length {
+                return Err(changed());
+            }
+            return self.put(key, piece, attributes).await;
         }
         let whole = content.digests().await?;
         let found = self.uploads(key.as_str()).await?.into_iter().rfind(|upload| upload.key == key.as_str());
@@ -84,8 +89,7 @@ impl Cos {
             (offset, number) = (offset + size, number + 1);
         }
         if taken.finish() != *whole {
-            let call = Call::new("PUT file", Method::PUT, Nature::Writes);
-            return Err(error(&call, Failure::Damaged, "the file was changed while it was read"));
+            return Err(changed());
         }
         self.complete_upload(&content.key, id, &parts, whole).await
     }
@@ -129,14 +133,21 @@ impl Content {
     ) -> Result<T, ApiError> {
         let file = Arc::clone(&self.file);
         let ended = tokio::task::spawn_blocking(move || work(&file)).await;
-        let call = Call::new("PUT file", Method::PUT, Nature::Writes);
-        let unreadable = error(&call, Failure::Invalid, "the file cannot be read");
+        let unreadable = failed(Failure::Invalid, "the file cannot be read");
         match ended {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(reason)) => Err(unreadable.because(reason)),
             Err(reason) => Err(unreadable.because(reason)),
         }
     }
+}
+
+fn changed() -> ApiError {
+    failed(Failure::Damaged, "the file was changed while it was read")
+}
+
+fn failed(failure: Failure, message: &'static str) -> ApiError {
+    error(&Call::new("PUT file", Method::PUT, Nature::Writes), failure, message)
 }
 
 fn read(file: &File, offset: u64, size: u64) -> io::Result<Bytes> {
