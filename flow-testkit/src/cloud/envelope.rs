@@ -10,7 +10,7 @@ use super::world::{Cloud, World};
 use super::{cdn, dnspod, query, scf};
 
 /// The largest body of a signed request, and the largest query.
-const LARGEST: (usize, usize) = (10 * 1024 * 1024, 32 * 1024);
+const LARGEST: (usize, usize) = (10_000_000, 32 * 1024);
 
 /// What an action answers: the fields beside the request id.
 pub(super) type Answer = Result<Value, ApiError>;

@@ -43,7 +43,7 @@ pub enum Fault {
         /// How long, of the machine's time.
         seconds: f64,
     },
-    /// Carried out; the connection ends in the middle of the answer's body.
+    /// Carried out; the connection ends in the middle of the answer's body, and before an answer that has none.
     Truncate(Target),
     /// The next changes of a function end otherwise than in `Active`.
     ScfStatus {
@@ -55,7 +55,7 @@ pub enum Fault {
         #[serde(default = "once")]
         times: u32,
     },
-    /// The next tasks of the CDN end in `fail`.
+    /// The last URL or path of the next tasks of the CDN ends in `fail`.
     CdnTask {
         /// `url`, `path` or `push`.
         subject: (String,),

@@ -145,6 +145,8 @@ async fn answer(cloud: &Arc<Cloud>, request: hyper::Request<Incoming>) -> Result
     log(&reply.result);
     match strike {
         Some(Strike::DropAfter) => Err(Dropped),
+        // Without a body an answer can only be cut in its head: a client would take an empty half for the whole.
+        Some(Strike::Truncate) if head || reply.body.is_empty() => Err(Dropped),
         Some(Strike::Truncate) => Ok(halved(reply)),
         _ if head => Ok(headed(reply)),
         _ => Ok(whole(reply)),

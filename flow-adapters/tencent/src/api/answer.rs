@@ -46,9 +46,14 @@ pub(crate) fn response(
         let failure = Failure::Unexpected;
         return Err(subject.error(failure, "an error of a form that nobody documented").answered(status, id));
     };
-    let error = match skewed(Failure::of_code(&refusal.code), answer, now) {
+    let failure = match &*refusal.code {
+        // Of the API itself, by which nothing can be found; the object storage means an object's by it.
+        "NoSuchVersion" => Failure::Invalid,
+        code => Failure::of_code(code),
+    };
+    let error = match skewed(failure, answer, now) {
         Some(message) => subject.error(Failure::ClockSkew, format!("{message}: {}", refusal.message)),
-        None => subject.error(Failure::of_code(&refusal.code).seen_by(nature), refusal.message),
+        None => subject.error(failure.seen_by(nature), refusal.message),
     };
     Err(error.code_is(refusal.code).answered(status, id))
 }

@@ -24,8 +24,8 @@ impl Cos {
     ///
     /// # Errors
     /// Those of [`put`](Self::put), [`put_part`](Self::put_part) and [`complete_upload`](Self::complete_upload); [`Failure::Invalid`]
-    /// where the file cannot be read. A file that is changed meanwhile ends as [`Failure::Damaged`]. What would be a refusal is
-    /// [`Failure::InDoubt`] once an upload has begun: it stands, and the next call goes on with it.
+    /// where the file cannot be read. A file that is changed meanwhile ends as [`Failure::Damaged`], and no object is made of it. What
+    /// would be a refusal is [`Failure::InDoubt`] once an upload has begun: it stands, and the next call goes on with it.
     pub async fn put_file(
         &self,
         key: &ObjectKey,
@@ -35,7 +35,12 @@ impl Cos {
         let content = Content { file: Arc::new(file), key: key.clone() };
         let length = content.length().await?;
         if length <= PIECE {
-            return self.put(key, content.piece(0, PIECE).await?, attributes).await;
+            // One byte more than there may be: what grew is seen.
+            let piece = content.piece(0, PIECE + 1).await?;
+            if piece.len() as u64 != length {
+                return Err(changed());
+            }
+            return self.put(key, piece, attributes).await;
         }
         let whole = content.digests().await?;
         let found = self.uploads(key.as_str()).await?.into_iter().rfind(|upload| upload.key == key.as_str());
@@ -67,17 +72,24 @@ impl Cos {
     ) -> Result<Stored, ApiError> {
         let mut there: BTreeMap<_, _> = there.into_iter().map(|part| (part.number, part)).collect();
         let size = PIECE.max(whole.length.div_ceil(u64::from(PARTS_MAX)));
-        let mut parts = Vec::new();
+        let (mut parts, mut taken) = (Vec::new(), Digester::new());
         let (mut offset, mut number) = (0, 1);
         while offset < whole.length {
             let piece = content.piece(offset, size).await?;
-            let digests = Digests::of(&piece);
-            let same = |part: &Part| digests.agree(Some(part.length), &part.etag, None) == Some(true);
+            if piece.is_empty() {
+                break;
+            }
+            taken.update(&piece);
+            let same =
+                |part: &Part| Digests::of(&piece).agree(Some(part.length), &part.etag, None) == Some(true);
             parts.push(match there.remove(&number).filter(same) {
                 Some(part) => part,
                 None => self.put_part(&content.key, id, number, piece).await?,
             });
             (offset, number) = (offset + size, number + 1);
+        }
+        if taken.finish() != *whole {
+            return Err(changed());
         }
         self.complete_upload(&content.key, id, &parts, whole).await
     }
@@ -121,14 +133,21 @@ impl Content {
     ) -> Result<T, ApiError> {
         let file = Arc::clone(&self.file);
         let ended = tokio::task::spawn_blocking(move || work(&file)).await;
-        let call = Call::new("PUT file", Method::PUT, Nature::Writes);
-        let unreadable = error(&call, Failure::Invalid, "the file cannot be read");
+        let unreadable = failed(Failure::Invalid, "the file cannot be read");
         match ended {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(reason)) => Err(unreadable.because(reason)),
             Err(reason) => Err(unreadable.because(reason)),
         }
     }
+}
+
+fn changed() -> ApiError {
+    failed(Failure::Damaged, "the file was changed while it was read")
+}
+
+fn failed(failure: Failure, message: &'static str) -> ApiError {
+    error(&Call::new("PUT file", Method::PUT, Nature::Writes), failure, message)
 }
 
 fn read(file: &File, offset: u64, size: u64) -> io::Result<Bytes> {

@@ -125,12 +125,16 @@ impl Cos {
                 let answer = self.carry_out(&call).await?;
                 let written: WrittenResult = parsed(&call, &answer)?;
                 let stored = Stored { etag: unquoted(&written.etag), ..Stored::of(&answer.headers) };
-                self.completed(&call, key, whole, stored).await
+                self.checked(&call, key, whole, stored).await
             }
             .boxed()
         };
         let look = || {
             async {
+                if self.stands(key, id).await? {
+                    // What is stored may be the same content, served as it was before.
+                    return Ok(None);
+                }
                 let found = self.find(key).await?;
                 let same = |length, stored: &Stored| {
                     stored.crc64 == Some(whole.crc64)
@@ -141,29 +145,6 @@ impl Cos {
             .boxed()
         };
         self.settle(&call, write, look).await
-    }
-
-    /// What was stored, if it is what `whole` are of: the answer may have no CRC-64, then the object is asked.
-    async fn completed(
-        &self,
-        call: &Call,
-        key: &ObjectKey,
-        whole: &Digests,
-        stored: Stored,
-    ) -> Result<Stored, ApiError> {
-        let (stored, agreed) = match stored.crc64 {
-            Some(crc64) => (stored, crc64 == whole.crc64),
-            None => {
-                let meta = self.head(key).await.map_err(ApiError::after_effect)?;
-                let agreed = whole.agree(Some(meta.length), &meta.stored.etag, meta.stored.crc64);
-                (meta.stored, agreed == Some(true))
-            }
-        };
-        if agreed {
-            Ok(stored)
-        } else {
-            Err(error(call, Failure::Damaged, "what is stored is not what was sent"))
-        }
     }
 
     /// Gives an upload and its parts up. Safe to repeat: that there is none is no error.
@@ -181,17 +162,17 @@ impl Cos {
             }
             .boxed()
         };
-        let look = || {
-            async {
-                match self.parts_behind(key, id, 0).await {
-                    Ok(_) => Ok(None),
-                    Err(error) if error.failure() == Failure::NotFound => Ok(Some(())),
-                    Err(error) => Err(error),
-                }
-            }
-            .boxed()
-        };
+        let look = || async { Ok((!self.stands(key, id).await?).then_some(())) }.boxed();
         self.settle(&call, write, look).await
+    }
+
+    /// Whether an upload is still under way.
+    async fn stands(&self, key: &ObjectKey, id: &str) -> Result<bool, ApiError> {
+        match self.parts_behind(key, id, 0).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.failure() == Failure::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The uploads under way whose keys begin with `prefix`.

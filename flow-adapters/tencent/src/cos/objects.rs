@@ -38,16 +38,32 @@ impl Cos {
         }
         let digests = Digests::of(&content);
         let call = call.sending(content, digests.content_md5());
-        let write = || self.put_once(&call, key, digests).boxed();
+        let write = || {
+            async {
+                let stored = Stored::of(&self.carry_out(&call).await?.headers);
+                self.checked(&call, key, &digests, stored).await
+            }
+            .boxed()
+        };
         let look = || self.kept(key, digests, attributes).boxed();
         self.settle(&call, write, look).await
     }
 
-    async fn put_once(&self, call: &Call, key: &ObjectKey, digests: Digests) -> Result<Stored, ApiError> {
-        let stored = Stored::of(&self.carry_out(call).await?.headers);
-        let agreed = match digests.agree(None, &stored.etag, stored.crc64) {
-            Some(agreed) => agreed,
-            None => self.head(key).await.map_err(ApiError::after_effect)?.length == digests.length,
+    /// What was stored, if it is what `digests` are of: where the write's answer tells nothing that could differ, the object is asked.
+    pub(super) async fn checked(
+        &self,
+        call: &Call,
+        key: &ObjectKey,
+        digests: &Digests,
+        stored: Stored,
+    ) -> Result<Stored, ApiError> {
+        let (stored, agreed) = match digests.agree(None, &stored.etag, stored.crc64) {
+            Some(agreed) => (stored, agreed),
+            None => {
+                let meta = self.head(key).await.map_err(ApiError::after_effect)?;
+                let agreed = digests.agree(Some(meta.length), &meta.stored.etag, meta.stored.crc64);
+                (meta.stored, agreed == Some(true))
+            }
         };
         if agreed {
             Ok(stored)

@@ -139,6 +139,7 @@ async fn a_refusal_is_one_request() {
         ("LimitExceeded.FunctionVersions", Failure::Quota),
         ("FailedOperation.FunctionStatusError", Failure::Busy),
         ("UnknownParameter", Failure::Invalid),
+        ("NoSuchVersion", Failure::Invalid),
     ] {
         let server = Server::telling([Reply::refusal(code)]).await;
         let error = called(&server, Nature::Writes).await.unwrap_err();

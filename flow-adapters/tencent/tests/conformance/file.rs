@@ -1,9 +1,12 @@
 use std::fs::File;
+use std::path::PathBuf;
 
-use flow_tencent::{Attributes, Digests, Failure, Part};
+use async_trait::async_trait;
+use flow_core::StepError;
+use flow_tencent::{Attributes, Credential, Credentials, Digests, Failure, Part};
 
 use crate::multipart::{part, parts, stored};
-use crate::objects::{CONTENT, cos, key};
+use crate::objects::{CONTENT, asked_by, cos, key};
 use crate::server::{Reply, Server};
 
 const PIECE: usize = 2 << 20;
@@ -130,6 +133,35 @@ async fn a_refusal_is_one_until_an_upload_has_begun_and_a_doubt_from_then_on() {
         let error = cos(&server).put_file(&key("a"), file(&content), &html()).await.unwrap_err();
         assert_eq!((error.failure(), error.code()), (failure, Some("AccessDenied")));
         assert!(server.was_asked());
+    }
+}
+
+/// Changes a file whenever it is asked, so between the two times that the file is read.
+#[derive(Debug)]
+struct Changing(PathBuf, Vec<u8>);
+
+#[async_trait]
+impl Credentials for Changing {
+    async fn credential(&self) -> Result<Credential, StepError> {
+        std::fs::write(&self.0, &self.1).unwrap();
+        Ok(Credential::new("AKID1", "s3cret", None)?)
+    }
+}
+
+#[tokio::test]
+async fn no_object_is_made_of_a_file_that_is_changed_while_it_is_read() {
+    let content = large();
+    let mut other = content.clone();
+    other[0] ^= 1;
+    for changed in [other, content[..PIECE + 1].to_vec(), [content.clone(), vec![0]].concat()] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &content).unwrap();
+        let put = changed.chunks(PIECE).map(stored);
+        let server = Server::telling([uploads(""), begun()].into_iter().chain(put)).await;
+        let cos = asked_by(&server, Changing(file.path().to_owned(), changed.clone()));
+        let error = cos.put_file(&key("a"), file.reopen().unwrap(), &html()).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Damaged);
+        assert!(server.lines().iter().all(|line| !line.starts_with("POST /a?uploadId")));
     }
 }
 

@@ -99,19 +99,23 @@ async fn a_completion_that_fails_inside_of_status_200_is_looked_at_and_repeated(
     let crc = Digests::of(CONTENT).crc64.to_string();
     let done = "<CompleteMultipartUploadResult><ETag>\"x-1\"</ETag></CompleteMultipartUploadResult>";
     let done = Reply::of(200, &[("x-cos-hash-crc64ecma", &*crc)], done);
-    let server = Server::telling([Reply::of(200, &[], failed), Reply::of(404, &[], ""), done]).await;
+    let (stands, gone) = (|| parts(&[part(1, CONTENT)], ""), || Reply::of(404, &[], ""));
+    let server = Server::telling([Reply::of(200, &[], failed), stands(), done]).await;
     let whole = Digests::of(CONTENT);
     cos(&server).complete_upload(&key("big"), "u", &[part(1, CONTENT)], &whole).await.unwrap();
-    assert_eq!(server.lines(), ["POST /big?uploadId=u", "HEAD /big", "POST /big?uploadId=u"]);
+    let look = "GET /big?uploadId=u&part-number-marker=0&max-parts=1000";
+    assert_eq!(server.lines(), ["POST /big?uploadId=u", look, "POST /big?uploadId=u"]);
 
     let before = about(b"987654321", &[], b"");
-    let server = Server::telling([Reply::HangUp, before, Reply::HangUp, about(CONTENT, &[], b"")]).await;
+    let completed = about(CONTENT, &[], b"");
+    let server =
+        Server::telling([Reply::HangUp, gone(), before, Reply::HangUp, gone(), completed.clone()]).await;
     cos(&server).complete_upload(&key("big"), "u", &[part(1, CONTENT)], &whole).await.unwrap();
-    assert_eq!(server.asked().len(), 4, "what stood there before is not what was completed");
+    assert_eq!(server.asked().len(), 6, "what stood there before is not what was completed");
 
-    let server = Server::telling([Reply::HangUp, about(CONTENT, &[], b"")]).await;
+    let server = Server::telling([Reply::HangUp, gone(), completed]).await;
     cos(&server).complete_upload(&key("big"), "u", &[part(1, CONTENT)], &whole).await.unwrap();
-    assert_eq!(server.lines(), ["POST /big?uploadId=u", "HEAD /big"]);
+    assert_eq!(server.lines(), ["POST /big?uploadId=u", look, "HEAD /big"]);
 }
 
 #[tokio::test]

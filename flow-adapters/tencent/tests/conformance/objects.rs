@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flow_core::CancelToken;
-use flow_tencent::{ApiError, Attributes, Cos, CosConfig, Credential, Digests, Failure, ObjectKey};
+use flow_tencent::{
+    ApiError, Attributes, Cos, CosConfig, Credential, Credentials, Digests, Failure, ObjectKey,
+};
 
 use crate::server::{Reply, Server};
 use crate::skipping_clock::SkippingClock;
@@ -11,14 +13,17 @@ use crate::skipping_clock::SkippingClock;
 pub(crate) const CONTENT: &[u8] = b"123456789";
 
 pub(crate) fn cos(server: &Server) -> Cos {
+    asked_by(server, Credential::new("AKID1", "s3cret", None).unwrap())
+}
+
+pub(crate) fn asked_by(server: &Server, credentials: impl Credentials + 'static) -> Cos {
     let config = CosConfig {
         bucket: "site".into(),
         appid: "1250000000".into(),
         region: "ap-guangzhou".into(),
         endpoint: Some(server.url()),
     };
-    let credential = Credential::new("AKID1", "s3cret", None).unwrap();
-    Cos::new(&config, Arc::new(credential), Arc::new(SkippingClock::default())).unwrap()
+    Cos::new(&config, Arc::new(credentials), Arc::new(SkippingClock::default())).unwrap()
 }
 
 pub(crate) fn key(key: &str) -> ObjectKey {
@@ -96,8 +101,10 @@ async fn without_a_crc_the_etag_counts_and_without_both_the_length() {
     let server = Server::telling([put_answer(&[("ETag", "\"25F9E794323B453885F5181F1B624D0B\"")])]).await;
     put(&server).await.unwrap();
     assert_eq!(server.asked().len(), 1);
-    for (length, ended) in [(9, None), (8, Some(Failure::Damaged))] {
-        let head = Reply::announcing(200, &[], length, "");
+    let of_length = |length| Reply::announcing(200, &[], length, "");
+    let damaged = Some(Failure::Damaged);
+    let other = about(b"987654321", &[], b"");
+    for (head, ended) in [(of_length(9), None), (of_length(8), damaged), (other, damaged)] {
         let server = Server::telling([put_answer(&[("ETag", "\"sealed\"")]), head]).await;
         assert_eq!(put(&server).await.err().map(|error| error.failure()), ended);
         assert_eq!(server.lines(), ["PUT /a%20b/index.html", "HEAD /a%20b/index.html"]);

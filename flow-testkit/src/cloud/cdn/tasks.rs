@@ -115,10 +115,13 @@ pub(super) fn submit(world: &mut World, params: &Params<'_>, kind: Kind) -> Answ
         check_url(&world.cdn, url, kind)?;
     }
     spend(world, kind, areas, urls.len())?;
-    let (task, due) = (world.chance.next().to_string(), world.due());
+    let task = world.chance.next().to_string();
     let fails = world.faults.fails_task(kind.name());
     let area = if areas.len() == 2 { "global" } else { areas.first().copied().unwrap_or_default() };
-    for url in urls {
+    let count = u32::try_from(urls.len()).unwrap_or(u32::MAX);
+    // One after the other: whoever looks at the first page alone sees neither the end nor what failed.
+    let half = world.delay / 2;
+    for (place, url) in (1..).zip(urls) {
         world.cdn.entries.push(Entry {
             kind,
             task: task.clone(),
@@ -126,9 +129,9 @@ pub(super) fn submit(world: &mut World, params: &Params<'_>, kind: Kind) -> Answ
             flush: flush.to_owned(),
             area: area.to_owned(),
             status: "process",
-            fails,
+            fails: fails && place == count,
             created: world.now,
-            until: due,
+            until: after(world.now, half + half / count * place),
         });
     }
     Ok(json!({ "TaskId": task }))
@@ -247,6 +250,7 @@ fn without_scheme(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::super::super::config::FakeCloudConfig;
+    use super::super::super::faults::Fault;
     use super::super::actions::call;
     use super::*;
 
@@ -275,6 +279,24 @@ mod tests {
         assert_eq!(told["PurgeLogs"].as_array().unwrap().len(), 1);
         assert_eq!(told["PurgeLogs"][0]["Status"], "done");
         assert_eq!(ask(&mut world, "DescribePurgeTasks", &json!({})).unwrap_err().code, "MissingParameter");
+    }
+
+    #[test]
+    fn the_urls_of_a_task_end_one_after_the_other_and_only_the_last_one_fails() {
+        let mut world = world();
+        world.faults.add(Fault::CdnTask { subject: ("url".to_owned(),), times: 1 });
+        let task = ask(&mut world, "PurgeUrlsCache", &json!({ "Urls": urls(21) })).unwrap()["TaskId"].clone();
+        let page = |world: &mut World, offset: usize| {
+            let given = json!({ "TaskId": task, "Offset": offset });
+            let told = ask(world, "DescribePurgeTasks", &given).unwrap();
+            let rows = told["PurgeLogs"].as_array().unwrap().iter();
+            rows.map(|row| row["Status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        world.settle(after(world.now, Duration::from_millis(1970)));
+        assert_eq!(page(&mut world, 0), ["done"; 20]);
+        assert_eq!(page(&mut world, 20), ["process"]);
+        world.settle(after(world.now, Duration::from_millis(30)));
+        assert_eq!(page(&mut world, 20), ["fail"]);
     }
 
     #[test]

@@ -66,6 +66,11 @@ async fn a_truncated_answer_says_more_than_it_has() {
     let cut = content(&cloud, "GET", "/a", &[], b"").await;
     assert_eq!(cut.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     assert_eq!(content(&cloud, "GET", "/a", &[], b"").await.unwrap().text(), "hello world");
+    for (method, action) in [("PUT", "PUT object"), ("HEAD", "HEAD object"), ("DELETE", "DELETE object")] {
+        fault(&cloud, json!({ "kind": "truncate", "service": "cos", "action": action, "times": 1 }));
+        assert!(content(&cloud, method, "/a", &[], b"").await.is_err(), "{action} has no body to cut");
+    }
+    assert!(cloud.objects(BUCKET).is_empty(), "all were carried out");
 }
 
 #[tokio::test]
