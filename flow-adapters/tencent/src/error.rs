@@ -12,7 +12,11 @@ const TEXT_MAX: usize = 2048;
 ///
 /// Everything that support asks for is in it: service, action, code and request id. It never holds a secret.
 #[derive(Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Told>);
+
+/// All that is known; most results are no errors and need not carry its size.
+#[derive(Debug)]
+struct Told {
     failure: Failure,
     service: String,
     action: String,
@@ -25,7 +29,7 @@ pub struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(failure: Failure, service: &str, action: &str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Told {
             failure,
             service: service.to_owned(),
             action: action.to_owned(),
@@ -34,71 +38,71 @@ impl ApiError {
             request_id: None,
             status: None,
             source: None,
-        }
+        }))
     }
 
     pub(crate) fn code_is(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(cut(code.into())).filter(|code| !code.is_empty());
+        self.0.code = Some(cut(code.into())).filter(|code| !code.is_empty());
         self
     }
 
     pub(crate) fn answered(mut self, status: u16, request_id: Option<String>) -> Self {
-        self.status = Some(status);
-        self.request_id = request_id.map(cut).filter(|id| !id.is_empty());
+        self.0.status = Some(status);
+        self.0.request_id = request_id.map(cut).filter(|id| !id.is_empty());
         self
     }
 
     pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// What the failure means.
     #[must_use]
     pub const fn failure(&self) -> Failure {
-        self.failure
+        self.0.failure
     }
 
     /// The service, such as `scf` or `cos`.
     #[must_use]
     pub fn service(&self) -> &str {
-        &self.service
+        &self.0.service
     }
 
     /// The action, such as `UpdateAlias` or `PUT object`.
     #[must_use]
     pub fn action(&self) -> &str {
-        &self.action
+        &self.0.action
     }
 
     /// The service's code, where it gave one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
+        self.0.code.as_deref()
     }
 
     /// The service's text, or ours where there was no answer.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The id of the request in the service's own logs, where it was answered.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+        self.0.request_id.as_deref()
     }
 
     /// The answer's HTTP status, where there was an answer. API errors have 200.
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
-        self.status
+        self.0.status
     }
 
     /// Whether the request may have been carried out: read the state back before it is sent again.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
-        matches!(self.failure, Failure::InDoubt)
+        matches!(self.0.failure, Failure::InDoubt)
     }
 }
 
@@ -112,17 +116,18 @@ fn cut(mut text: String) -> String {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{} {}`: {}: {}", self.service, self.action, self.failure.says(), self.message)?;
-        if let Some(code) = &self.code {
+        let Told { failure, service, action, code, message, request_id, .. } = &*self.0;
+        write!(f, "`{service} {action}`: {}: {message}", failure.says())?;
+        if let Some(code) = code {
             write!(f, " (code: `{code}`)")?;
         }
-        self.request_id.as_ref().map_or(Ok(()), |id| write!(f, " (request id: `{id}`)"))
+        request_id.as_ref().map_or(Ok(()), |id| write!(f, " (request id: `{id}`)"))
     }
 }
 
 impl Error for ApiError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }
 
@@ -130,6 +135,7 @@ impl From<ApiError> for StepError {
     /// An error of the kind that the failure stands for, with the facts `service`, `action`, `code`, `request id`, `status` and
     /// `message`, as far as they are known.
     fn from(error: ApiError) -> Self {
+        let error = *error.0;
         let mut step = Self::new(error.failure.kind(), error.failure.says())
             .fact("service", &error.service)
             .fact("action", &error.action);

@@ -1,5 +1,22 @@
 use flow_core::ErrorKind;
 
+/// How the codes begin that refuse a request as it is.
+const REFUSED: &[&str] = &[
+    "Entity",
+    "FailedOperation",
+    "Incomplete",
+    "Invalid",
+    "Malformed",
+    "MethodNotAllowed",
+    "Missing",
+    "NoSuchProduct",
+    "NotImplemented",
+    "OperationDenied",
+    "RequestSizeLimitExceeded",
+    "Unknown",
+    "Unsupported",
+];
+
 /// What a failed request means for whoever sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -38,7 +55,8 @@ pub enum Failure {
 impl Failure {
     /// What the code of an answer means.
     ///
-    /// Codes have parts, `FailedOperation.FunctionStatusError`; where a whole code is not known its first part decides.
+    /// Codes have parts, `FailedOperation.FunctionStatusError`; where a whole code is not known its first part decides. One that nobody
+    /// knows is [`Unexpected`](Self::Unexpected), which refuses nothing.
     #[must_use]
     pub fn of_code(code: &str) -> Self {
         let family = code.split('.').next().unwrap_or_default();
@@ -89,7 +107,8 @@ impl Failure {
             | "PreconditionFailed"
             | "PathConflict" => Self::Conflict,
             "BadDigest" => Self::Damaged,
-            _ => Self::Invalid,
+            _ if REFUSED.iter().any(|begin| family.starts_with(begin)) => Self::Invalid,
+            _ => Self::Unexpected,
         }
     }
 
@@ -166,8 +185,13 @@ mod tests {
             ("SlowDown", Failure::Throttled),
             ("RequestTimeTooSkewed", Failure::ClockSkew),
             ("BadDigest", Failure::Damaged),
-            ("NeverHeardOf", Failure::Invalid),
-            ("", Failure::Invalid),
+            ("InvalidParameterValue.ZipFile", Failure::Invalid),
+            ("UnsupportedOperation.AliasBind", Failure::Invalid),
+            ("MissingParameter", Failure::Invalid),
+            ("EntityTooSmall", Failure::Invalid),
+            ("MalformedXML", Failure::Invalid),
+            ("NeverHeardOf", Failure::Unexpected),
+            ("", Failure::Unexpected),
         ] {
             assert_eq!(Failure::of_code(code), failure, "{code}");
         }

@@ -192,8 +192,8 @@ mod tests {
     async fn no_try_begins_after_the_deadline() {
         let clock = SkippingClock::default();
         let patience = Patience::new(Arc::new(clock.clone())).by_chance(longest());
-        let tries = AtomicU32::new(0);
-        let ended = patience.carry_out::<()>(SUBJECT, &CancelToken::new(), || {
+        let (tries, never) = (AtomicU32::new(0), CancelToken::new());
+        let ended = patience.carry_out::<()>(SUBJECT, &never, || {
             tries.fetch_add(1, Ordering::SeqCst);
             let clock = clock.clone();
             async move {

@@ -7,10 +7,10 @@ use super::request::Request;
 use super::signature::{Moments, verify_tc3};
 use super::spec::Service;
 use super::world::{Cloud, World};
-use super::{cdn, dnspod, scf};
+use super::{cdn, dnspod, query, scf};
 
-/// The largest body of a signed request.
-const BODY: usize = 10 * 1024 * 1024;
+/// The largest body of a signed request, and the largest query.
+const LARGEST: (usize, usize) = (10 * 1024 * 1024, 32 * 1024);
 
 /// What an action answers: the fields beside the request id.
 pub(super) type Answer = Result<Value, ApiError>;
@@ -37,11 +37,10 @@ pub(super) fn action_of(request: &Request) -> (String, String) {
 
 /// Carries a call out.
 pub(super) fn call(cloud: &Cloud, request: &Request) -> Answer {
-    if request.body.len() > BODY {
-        return Err(ApiError::new(
-            "RequestSizeLimitExceeded",
-            format!("the body is larger than {BODY} bytes"),
-        ));
+    if request.body.len() > LARGEST.0 || request.query.len() > LARGEST.1 {
+        let message =
+            format!("the body has more than {} bytes or the query more than {}", LARGEST.0, LARGEST.1);
+        return Err(ApiError::new("RequestSizeLimitExceeded", message));
     }
     let service = verify_tc3(request, &cloud.keys, Moments::of(&cloud.clock))?;
     let action = request.header("x-tc-action").unwrap_or_default();
@@ -50,7 +49,7 @@ pub(super) fn call(cloud: &Cloud, request: &Request) -> Answer {
         let message = format!("the account has nothing in the region; it uses `{}`", cloud.region);
         return Err(ApiError::new("UnsupportedRegion", message));
     }
-    let given = parameters(request)?;
+    let given = parameters(request, spec, action)?;
     spec.check(action, &given)?;
     let params = Params::new(&given);
     let answer = if service == "scf" && matches!(action, "Invoke" | "InvokeFunction") {
@@ -75,10 +74,15 @@ fn dispatch(world: &mut World, service: &str, action: &str, params: &Params<'_>)
     }
 }
 
-fn parameters(request: &Request) -> Result<Map<String, Value>, ApiError> {
+fn parameters(request: &Request, spec: &Service, action: &str) -> Result<Map<String, Value>, ApiError> {
     let kind = request.header("content-type").unwrap_or_default();
-    if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
-        return Err(ApiError::new("InvalidRequest", format!("the content type `{kind}` is not JSON's")));
+    let get = request.method == "GET";
+    let wanted = if get { "application/x-www-form-urlencoded" } else { "application/json" };
+    if !kind.trim_start().to_ascii_lowercase().starts_with(wanted) {
+        return Err(ApiError::new("InvalidRequest", format!("the content type is `{kind}`, not `{wanted}`")));
+    }
+    if get {
+        return Ok(query::parameters(spec, action, &request.parameters()));
     }
     match serde_json::from_slice(&request.body) {
         Ok(Value::Object(given)) => Ok(given),
@@ -105,5 +109,11 @@ pub(super) fn subject(request: &Request) -> String {
     let given: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let named = ["FunctionName", "Domain", "TaskId"].iter().find_map(|name| given.get(name)?.as_str());
     let first = ["Urls", "Paths"].iter().find_map(|name| given.get(name)?.get(0)?.as_str());
-    named.or(first).unwrap_or_default().to_owned()
+    let told = named.or(first).map(str::to_owned);
+    let asked = || {
+        ["FunctionName", "Domain", "TaskId", "Urls.0", "Paths.0"]
+            .iter()
+            .find_map(|name| request.parameter(name))
+    };
+    told.or_else(asked).unwrap_or_default()
 }

@@ -4,7 +4,7 @@
 //! side: it verifies signatures by its own code, takes no parameter that the API does not describe, and keeps state. What only the
 //! real cloud can tell is assumed, and said so where it is.
 //!
-//! One port serves everything: `POST` with `X-TC-Action` is the API; `/__fake__/*` controls the fake; a host that was added as a domain of the
+//! One port serves everything: `POST` or `GET` with `X-TC-Action` is the API; `/__fake__/*` controls the fake; a host that was added as a domain of the
 //! CDN is its edge; the rest is object storage, with the bucket in the host, as the first part of the path, or the default one.
 //!
 //! ```
@@ -30,6 +30,7 @@ mod fake_cloud;
 mod faults;
 mod log;
 mod params;
+mod query;
 mod request;
 mod scf;
 mod server;

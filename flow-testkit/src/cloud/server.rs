@@ -152,7 +152,7 @@ async fn read(request: hyper::Request<Incoming>) -> Result<Request, Dropped> {
 }
 
 fn part(cloud: &Cloud, request: &Request) -> Part {
-    if request.method == "POST" && request.header("x-tc-action").is_some() {
+    if matches!(request.method.as_str(), "POST" | "GET") && request.header("x-tc-action").is_some() {
         Part::Api
     } else if cloud.with(|world| world.cdn.has(&request.host())) {
         Part::Edge

@@ -20,7 +20,7 @@ const ALSO_TAKEN: &[(&str, &str)] = &[
 ];
 
 /// How deep objects may lie in each other.
-const DEPTH: usize = 12;
+pub(super) const DEPTH: usize = 12;
 
 static SPEC: LazyLock<BTreeMap<&str, Service>> = LazyLock::new(|| read(include_str!("spec.txt")));
 
@@ -34,9 +34,9 @@ pub(super) struct Service {
 }
 
 #[derive(Debug)]
-struct Field {
-    name: &'static str,
-    kind: &'static str,
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
     required: bool,
 }
 
@@ -59,6 +59,16 @@ impl Service {
             return Err(ApiError::new("InvalidAction", format!("there is no action `{action}`")));
         };
         self.check_fields(action, fields, given, DEPTH)
+    }
+
+    /// What an action takes; nothing, if there is no such action.
+    pub(super) fn fields(&self, action: &str) -> &[Field] {
+        self.actions.get(action).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What an object of this kind holds.
+    pub(super) fn object(&self, kind: &str) -> &[Field] {
+        self.objects.get(kind).map(Vec::as_slice).unwrap_or_default()
     }
 
     fn check_fields(

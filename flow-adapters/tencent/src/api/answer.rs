@@ -38,10 +38,10 @@ pub(super) fn response(
         return Err(error.answered(status, None));
     };
     let id = response.get("RequestId").and_then(Value::as_str).map(str::to_owned);
-    let Some(refusal) = response.get("Error") else {
+    let Some(refusal) = response.get("Error").filter(|error| !error.is_null()) else {
         return Ok(response);
     };
-    let Ok(refusal) = serde_json::from_value::<Refusal>(refusal.clone()) else {
+    let Ok(refusal) = Refusal::deserialize(refusal) else {
         let failure = Failure::Unexpected;
         return Err(subject.error(failure, "an error of a form that nobody documented").answered(status, id));
     };
@@ -84,6 +84,7 @@ mod tests {
         let body = r#"{"Response":{"FunctionVersion":"3","RequestId":"r-1"}}"#;
         let response = answered(200, "", body, Nature::Reads).unwrap();
         assert_eq!(response["FunctionVersion"], "3");
+        assert!(answered(200, "", r#"{"Response":{"Error":null}}"#, Nature::Reads).is_ok());
     }
 
     #[test]
@@ -94,6 +95,16 @@ mod tests {
         }
         assert_eq!(failed(429, "", Nature::Writes), Failure::Throttled);
         assert_eq!(failed(404, "", Nature::Writes), Failure::NotFound);
+    }
+
+    #[test]
+    fn an_error_that_nobody_documented_refuses_nothing() {
+        for error in [r#""no""#, "{}", r#"{"Code":"NeverHeardOf"}"#, r#"{"Code":7}"#] {
+            let body = format!(r#"{{"Response":{{"Error":{error},"RequestId":"r-1"}}}}"#);
+            let answer = Incoming { status: 200, headers: header_map([]).unwrap(), body: body.into() };
+            let error = response(&answer, SUBJECT, Nature::Writes, Timestamp::UNIX_EPOCH).unwrap_err();
+            assert_eq!((error.failure(), error.request_id()), (Failure::Unexpected, Some("r-1")));
+        }
     }
 
     #[test]

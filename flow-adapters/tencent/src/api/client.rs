@@ -1,9 +1,11 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flow_core::{CancelToken, Clock, Problems};
+use flow_core::{CancelToken, Clock, Problems, Timestamp};
 use futures::FutureExt as _;
+use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ use crate::ending::broken;
 use crate::endpoint::Endpoint;
 use crate::patience::{Patience, Subject};
 use crate::signature::tc3::{self, Payload};
-use crate::transport::{Outgoing, Transport, header_map};
+use crate::transport::{Outgoing, Transport, header_map, skew};
 use crate::{ApiError, Credential, Credentials, Failure, Nature};
 
 /// Exactly what the official Python client sends; `charset` is not needed.
@@ -45,13 +47,15 @@ pub struct ApiConfig {
 /// nothing. At most 8 tries begin within 120 seconds; the waits between them are random, up to a ceiling that doubles from 0.5 to 15 seconds.
 #[derive(Debug, Clone)]
 pub struct Api {
-    config: ApiConfig,
+    pub(super) config: ApiConfig,
     endpoint: Endpoint,
-    transport: Transport,
-    patience: Patience,
+    pub(super) transport: Transport,
+    pub(super) patience: Patience,
     credentials: Arc<dyn Credentials>,
     clock: Arc<dyn Clock>,
-    cancel: CancelToken,
+    pub(super) cancel: CancelToken,
+    /// By how many seconds our clock is ahead of the service's, by its last answer.
+    ahead: Arc<AtomicI64>,
 }
 
 impl Api {
@@ -79,7 +83,8 @@ impl Api {
         let (endpoint, transport) = Transport::reach(endpoint)?;
         let patience = Patience::new(clock.clone());
         let cancel = CancelToken::new();
-        Ok(Self { config, endpoint, transport, patience, credentials, clock, cancel })
+        let ahead = Arc::default();
+        Ok(Self { config, endpoint, transport, patience, credentials, clock, cancel, ahead })
     }
 
     /// The same API, whose calls stop when `cancel` is cancelled.
@@ -107,12 +112,20 @@ impl Api {
         let answer = self.patience.carry_out(subject, &self.cancel, exchange).await?;
         let id = answer.get("RequestId").and_then(Value::as_str).map(str::to_owned);
         serde_json::from_value(answer).map_err(|error| {
-            let message = "it was carried out, but its answer is not as documented";
-            subject.error(Failure::Unexpected, message).answered(200, id).because(error)
+            let found = unquoted(&error.to_string());
+            let message = format!("it was carried out, but its answer is not as documented: {found}");
+            subject.error(Failure::Unexpected, message).answered(200, id)
         })
     }
 
-    fn subject<'a>(&'a self, action: &'a str) -> Subject<'a> {
+    /// The service's own time: our clock's, corrected by the `Date` of its last answer (to the second) once there was one.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let (now, ahead) = (self.clock.now(), self.ahead.load(Ordering::Relaxed));
+        now.checked_sub(SignedDuration::from_secs(ahead)).unwrap_or(now)
+    }
+
+    pub(super) fn subject<'a>(&'a self, action: &'a str) -> Subject<'a> {
         Subject { service: &self.config.service, action }
     }
 
@@ -128,7 +141,11 @@ impl Api {
         let request = self.signed(subject, &credential, body, within)?;
         let answer = self.transport.exchange(request, ANSWER_MAX).await;
         let answer = answer.map_err(|reason| broken(reason, subject, nature))?;
-        response(&answer, subject, nature, self.clock.now())
+        let now = self.clock.now();
+        if let Some(ahead) = skew(&answer.headers, now) {
+            self.ahead.store(ahead, Ordering::Relaxed);
+        }
+        response(&answer, subject, nature, now)
     }
 
     fn signed(
@@ -161,9 +178,18 @@ impl Api {
             ("x-tc-language", "en-US"),
         ];
         let headers = header_map(pairs.into_iter().chain(region).chain(token))
-            .map_err(|error| subject.error(Failure::Invalid, "a header cannot be sent").because(error))?;
+            .map_err(|refused| subject.error(Failure::Invalid, refused))?;
         let url =
             self.endpoint.at("/").ok_or_else(|| subject.error(Failure::Invalid, "the endpoint is no URL"))?;
         Ok(Outgoing { method: Method::POST, url, headers, body, within })
+    }
+}
+
+/// What is wrong with an answer, without the value: it may be a secret, such as a function's variables.
+fn unquoted(error: &str) -> String {
+    match error.rsplit_once("expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None if error.starts_with("missing field") => error.to_owned(),
+        None => "it does not fit".to_owned(),
     }
 }

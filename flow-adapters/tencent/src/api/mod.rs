@@ -3,6 +3,7 @@
 mod action;
 mod answer;
 mod client;
+mod download;
 
 pub use action::Action;
 pub use client::{Api, ApiConfig};

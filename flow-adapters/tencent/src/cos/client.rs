@@ -189,8 +189,7 @@ impl Cos {
         pairs.extend(call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let authorization = authorization(call, &pairs, &credential, now);
         pairs.push(("authorization", authorization.as_str()));
-        let headers = header_map(pairs)
-            .map_err(|reason| error(call, Failure::Invalid, "a header cannot be sent").because(reason))?;
+        let headers = header_map(pairs).map_err(|refused| subject(call).error(Failure::Invalid, refused))?;
         let url = self.endpoint.at(&call.target());
         let url = url.ok_or_else(|| error(call, Failure::Invalid, "the key cannot be written in a URL"))?;
         let (method, body, within) = (call.method.clone(), call.body.clone(), call.within());

@@ -117,7 +117,7 @@ mod tests {
             cache_control: Some("no-cache".into()),
             content_encoding: Some("br".into()),
             content_disposition: None,
-            metadata: BTreeMap::from([("flow".into(), "1".into())]),
+            metadata: BTreeMap::from([("note".into(), "é 中".into())]),
         };
         let mut sent = asked.headers();
         sent.extend([

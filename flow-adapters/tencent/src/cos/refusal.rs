@@ -20,9 +20,9 @@ pub(super) fn accepted(
     let error = error.unwrap_or_default();
     let failure = match Failure::of_code(&error.code) {
         // A code that is not known says less than its status.
-        Failure::Invalid if !(200..300).contains(&answer.status) => Failure::of_status(answer.status),
+        Failure::Unexpected if !(200..300).contains(&answer.status) => Failure::of_status(answer.status),
         // An error that was cut.
-        Failure::Invalid if error.code.is_empty() => Failure::Transient,
+        Failure::Unexpected if error.code.is_empty() => Failure::Transient,
         failure => failure,
     };
     let id = if error.request_id.is_empty() {

@@ -92,6 +92,7 @@ mod tests {
 
     #[derive(Deserialize)]
     struct Vectors {
+        #[serde(alias = "tc3")]
         vectors: Vec<Vector>,
     }
 
@@ -121,9 +122,12 @@ mod tests {
 
     #[test]
     fn the_official_sdk_signs_the_same() {
-        let vectors: Vectors = serde_json::from_str(include_str!("../../tests/vectors/tc3.json")).unwrap();
-        assert!(vectors.vectors.len() >= 10);
-        for vector in vectors.vectors {
+        let files =
+            [include_str!("../../tests/vectors/tc3.json"), include_str!("../../tests/vectors/computed.json")];
+        let read = |text| serde_json::from_str::<Vectors>(text).unwrap().vectors;
+        let vectors: Vec<_> = files.into_iter().flat_map(read).collect();
+        assert_eq!(vectors.len(), 65);
+        for vector in vectors {
             let payload = bytes(&vector.payload_hex);
             let request = Request {
                 method: &vector.method,

@@ -187,9 +187,78 @@ async fn a_call_that_is_cancelled_ends_while_it_waits_for_its_answer() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_as_documented_says_that_it_was_carried_out() {
-    let server = Server::telling([Reply::json(r#"{"Response":{"RequestId":7}}"#)]).await;
-    let error = called(&server, Nature::Writes).await.unwrap_err();
-    assert_eq!(error.failure(), Failure::Unexpected);
-    assert_eq!(StepError::from(error).kind(), ErrorKind::Unknown);
-    assert_eq!(server.asked().len(), 1);
+    for (response, told) in [
+        (r#"{"RequestId":["s3cret"]}"#, "expected a string"),
+        (r#"{"Other":"s3cret"}"#, "missing field `RequestId`"),
+    ] {
+        let server = Server::telling([Reply::json(&format!(r#"{{"Response":{response}}}"#))]).await;
+        let error = called(&server, Nature::Writes).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Unexpected);
+        assert!(error.message().ends_with(told) && !format!("{error:?}").contains("s3cret"), "{error:?}");
+        assert_eq!(StepError::from(error).kind(), ErrorKind::Unknown);
+        assert_eq!(server.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_services_time_is_ours_corrected_by_its_last_answer() {
+    let clock = SkippingClock::default();
+    let dated = |date| Reply::of(200, &[("Date", date)], DONE);
+    let server = Server::telling([
+        dated("Thu, 01 Jan 2026 00:10:00 GMT"),
+        dated("Wed, 31 Dec 2025 23:59:00 GMT"),
+        Reply::json(DONE),
+    ])
+    .await;
+    let api = api(&server.url(), &clock);
+    let (clone, action) = (api.clone(), UpdateAlias { function_name: "demo".into() });
+    assert_eq!(api.now(), clock.now());
+    for ahead in [-600, 60, 60] {
+        clone.call(&action, Nature::Reads).await.unwrap();
+        assert_eq!(clock.now().as_second() - api.now().as_second(), ahead);
+    }
+}
+
+#[tokio::test]
+async fn a_download_is_one_unsigned_request_that_is_repeated_when_it_breaks() {
+    let cut = Reply::announcing(200, &[], 9, "1234");
+    let server = Server::telling([Reply::of(502, &[], ""), cut, Reply::of(200, &[], "123456789")]).await;
+    let url = format!("{}/code.zip?sign=s3cret", server.url());
+    let content = api(&server.url(), &SkippingClock::default()).download(&url, 9).await.unwrap();
+    assert_eq!(&*content, b"123456789");
+    assert_eq!(server.lines(), ["GET /code.zip?sign=s3cret"; 3]);
+    let asked = server.asked();
+    assert_eq!((asked[0].header("authorization"), asked[0].header("x-tc-token")), (None, None));
+}
+
+#[tokio::test]
+async fn a_download_that_is_refused_too_long_or_led_elsewhere_says_so_without_its_address() {
+    let elsewhere = Reply::of(302, &[("Location", "http://127.0.0.1:1/")], "");
+    for (reply, failure) in [
+        (Reply::of(403, &[], "<html>"), Failure::Auth),
+        (Reply::of(404, &[], ""), Failure::NotFound),
+        (Reply::of(200, &[], "1234567890"), Failure::Invalid),
+        (elsewhere, Failure::Unexpected),
+    ] {
+        let server = Server::telling([reply]).await;
+        let url = format!("{}/code.zip?sign=s3cret", server.url());
+        let error = api(&server.url(), &SkippingClock::default()).download(&url, 9).await.unwrap_err();
+        assert_eq!((error.failure(), error.action()), (failure, "GET url"));
+        assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
+        assert_eq!(server.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_download_of_plain_http_stays_on_this_machine_and_an_address_that_is_lost_is_not_shown() {
+    let nobody = listen().await.local_addr().unwrap();
+    let api = api(&format!("http://{nobody}"), &SkippingClock::default());
+    for url in ["", "code.zip", "http://example.com/?sign=s3cret", "file:///etc/passwd", "data:,s3cret"] {
+        let error = api.download(url, 9).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Invalid, "{url}");
+        assert!(!format!("{error:?}").contains("s3cret"));
+    }
+    let error = api.download(&format!("http://{nobody}/?sign=s3cret"), 9).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Transient);
+    assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
 }

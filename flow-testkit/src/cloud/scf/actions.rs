@@ -6,7 +6,7 @@ use super::super::params::Params;
 use super::super::world::World;
 use super::code::code;
 use super::function::{Becomes, Function, key};
-use super::{aliases, concurrency, triggers, versions};
+use super::{account, aliases, concurrency, requests, triggers, versions};
 
 /// Carries an action out, all but those that invoke.
 pub(in super::super) fn call(world: &mut World, action: &str, params: &Params<'_>) -> Answer {
@@ -18,6 +18,8 @@ pub(in super::super) fn call(world: &mut World, action: &str, params: &Params<'_
         "DeleteFunction" => delete(world, params),
         "ListFunctions" => list(world, params),
         "GetFunctionAddress" => address(world, params),
+        "GetAccount" => account::get(world),
+        "GetRequestStatus" => requests::get(world, params),
         "PublishVersion" => versions::publish(world, params),
         "ListVersionByFunction" => versions::list(world, params),
         "DeleteFunctionVersion" => versions::delete(world, params),

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
@@ -7,6 +7,7 @@ use super::super::faults::Outcome;
 use super::super::params::Params;
 use super::aliases::Alias;
 use super::concurrency::Provisioned;
+use super::requests::Ran;
 use super::snapshot::Snapshot;
 use super::triggers::Trigger;
 
@@ -50,6 +51,8 @@ pub(super) struct Function {
     pub(super) triggers: Vec<Trigger>,
     pub(super) provisioned: BTreeMap<String, Provisioned>,
     pub(super) reserved: Option<i64>,
+    /// The last calls.
+    pub(super) ran: VecDeque<Ran>,
     /// Of the version that was published last.
     last: u64,
 }
@@ -100,6 +103,7 @@ impl Function {
             triggers: Vec::new(),
             provisioned: BTreeMap::new(),
             reserved: None,
+            ran: VecDeque::new(),
             last: 0,
         }
     }

@@ -2,12 +2,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::envelope::{Answer, ApiError};
 use super::super::params::Params;
 use super::super::world::{Cloud, World};
 use super::function::no_version;
+use super::requests::Ran;
 
 /// The largest event that is waited for, and the largest that is not.
 const EVENTS: (usize, usize) = (6 * 1024 * 1024, 128 * 1024);
@@ -53,6 +55,7 @@ struct Run {
     memory: i64,
     fails: bool,
     id: String,
+    started: Timestamp,
 }
 
 /// Calls a function. Its code runs beside the cloud, so it may call the cloud itself.
@@ -81,7 +84,16 @@ pub(in super::super) fn invoke(cloud: &Cloud, action: &str, params: &Params<'_>)
             }
         }
     };
-    Ok(json!({ "Result": told(&run, outcome, waits) }))
+    let failed = outcome.is_err();
+    let (answer, error) = match outcome {
+        Ok(value) => (value.to_string(), String::new()),
+        Err(error) => (json!({ "errorCode": 1, "errorMessage": error }).to_string(), error),
+    };
+    let told = if waits { told(&run, &answer, &error) } else { told(&run, "", "") };
+    let ran = Ran { id: run.id, started: run.started, answer, failed, memory: run.memory };
+    // It may have been deleted meanwhile.
+    let _ = cloud.with(|world| world.functions.find(params).map(|function| function.remember(ran)));
+    Ok(json!({ "Result": told }))
 }
 
 fn event(text: &str, most: usize) -> Result<Value, ApiError> {
@@ -121,19 +133,15 @@ fn prepare(world: &mut World, params: &Params<'_>, qualifier: &str, event: Value
         memory: snapshot.memory,
         fails: world.faults.fails_invoke(&function.name, &version),
         id: world.chance.uuid(),
+        started: world.now,
     })
 }
 
-fn told(run: &Run, outcome: Result<Value, String>, waits: bool) -> Value {
-    let (message, error) = match outcome {
-        _ if !waits => (String::new(), String::new()),
-        Ok(value) => (value.to_string(), String::new()),
-        Err(error) => (json!({ "errorCode": 1, "errorMessage": error }).to_string(), error),
-    };
+fn told(run: &Run, answer: &str, error: &str) -> Value {
     let memory = run.memory.saturating_mul(1024 * 1024);
     json!({
         "Log": "",
-        "RetMsg": message,
+        "RetMsg": answer,
         "ErrMsg": error,
         "MemUsage": memory,
         "Duration": 1.5,

@@ -8,7 +8,7 @@ use super::super::world::World;
 use super::function::Function;
 
 /// How many triggers of one type a function may have.
-const MOST: usize = 10;
+pub(super) const MOST: usize = 10;
 
 /// What calls a function.
 #[derive(Debug)]
