@@ -24,7 +24,16 @@ mod tests {
     #[test]
     fn an_address_reads_back_and_no_other_form_does() {
         assert_eq!(parse(&address("shop", "12"), "shop"), Ok("12"));
-        for none in ["", "shop/1", "scf:shop/$LATEST", "scf:shop/0", "scf:shop/01", "scf:shop/1/2", "scf:1", "scf:mail/1"] {
+        for none in [
+            "",
+            "shop/1",
+            "scf:shop/$LATEST",
+            "scf:shop/0",
+            "scf:shop/01",
+            "scf:shop/1/2",
+            "scf:1",
+            "scf:mail/1",
+        ] {
             assert!(parse(none, "shop").is_err(), "{none}");
         }
         assert!(address("shop", "1").parse::<std::net::SocketAddr>().is_err());

@@ -97,7 +97,10 @@ impl ScfConfig {
     pub fn check(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
         let region = !self.region.is_empty()
-            && self.region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+            && self
+                .region
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         problems.check(region, "region", "must be a region such as `ap-guangzhou`");
         problems.check(
             is_word(&self.namespace, 30),
@@ -110,7 +113,11 @@ impl ScfConfig {
             "must be `$DEFAULT` or at most 64 letters, digits, `-` and `_`, beginning with a letter",
         );
         problems.check(self.provisioned != Some(0), "provisioned", "must be at least 1, or absent");
-        problems.check(self.kept_versions >= 2, "kept_versions", "must be at least 2: the live version and the one before");
+        problems.check(
+            self.kept_versions >= 2,
+            "kept_versions",
+            "must be at least 2: the live version and the one before",
+        );
         problems.check(!self.patience.is_zero(), "patience", "must be longer than nothing");
         if let Some(new) = &self.new_functions {
             new.check(&mut problems);
@@ -215,7 +222,11 @@ mod tests {
             provisioned: Some(0),
             kept_versions: 1,
             patience: Duration::ZERO,
-            new_functions: Some(NewFunction { memory_mb: 100, timeout_seconds: 901, ..NewFunction::new("", "") }),
+            new_functions: Some(NewFunction {
+                memory_mb: 100,
+                timeout_seconds: 901,
+                ..NewFunction::new("", "")
+            }),
             ..ScfConfig::new("Guangzhou!")
         };
         let problems = config.check().unwrap_err();

@@ -180,14 +180,19 @@ mod tests {
         assert_eq!(text, r#"{"type":"timer","desc":"0 0 3 * * * *","argument":"x","calls":"off"}"#);
         assert_eq!(parse(&text, "live"), Ok(trigger));
         let told = wrong(r#"{"desc":"0 0 3 * * * *","type":"timer","qualifier":"live"}"#);
-        assert_eq!(told, r#"`triggers.nightly`: must be written as `{"type":"timer","desc":"0 0 3 * * * *"}`"#);
+        assert_eq!(
+            told,
+            r#"`triggers.nightly`: must be written as `{"type":"timer","desc":"0 0 3 * * * *"}`"#
+        );
     }
 
     #[test]
     fn what_is_no_trigger_is_refused_by_its_reason() {
         assert!(wrong("0 3 * * *").contains("is no trigger in JSON"));
         assert!(wrong(r#"{"type":"timer"}"#).contains("missing field `desc`"));
-        assert!(wrong(r#"{"type":"timer","desc":"0 3 * * *"}"#).contains("no cron expression of seven fields"));
+        assert!(
+            wrong(r#"{"type":"timer","desc":"0 3 * * *"}"#).contains("no cron expression of seven fields")
+        );
     }
 
     #[test]

@@ -52,12 +52,17 @@ impl ScfAlias {
     async fn empty(platform: &Platform, function: &str) -> Result<(), StepError> {
         let mut problems = Problems::default();
         let alias = &platform.config.alias;
-        problems.check(alias != DEFAULT_ALIAS, "routing", "must not be empty: `$DEFAULT` always leads somewhere");
+        problems.check(
+            alias != DEFAULT_ALIAS,
+            "routing",
+            "must not be empty: `$DEFAULT` always leads somewhere",
+        );
         let rows = platform.triggers(function).await?;
         let bound: Vec<&str> =
             rows.iter().filter(|row| row.bound_to() == alias).map(|row| &*row.trigger_name).collect();
         if !bound.is_empty() {
-            let problem = format!("must not be empty while triggers are bound to the alias: {}", bound.join(", "));
+            let problem =
+                format!("must not be empty while triggers are bound to the alias: {}", bound.join(", "));
             problems.add("routing", problem);
         }
         problems.into_result()?;
@@ -79,7 +84,8 @@ impl Router for ScfAlias {
         let mut routing = Routing::default();
         let mut left = 100;
         let mut add = |version: &str, weight: u8| -> Result<(), StepError> {
-            let unnamed = |error| StepError::in_doubt("the alias leads to an unpublished version").because(error);
+            let unnamed =
+                |error| StepError::in_doubt("the alias leads to an unpublished version").because(error);
             let name = names.of(version).map_err(unnamed)?;
             let route = routing.0.entry(name).or_insert_with(|| Route { weight: 0, addresses: Vec::new() });
             route.weight += weight;
@@ -113,8 +119,15 @@ impl Router for ScfAlias {
         let main = now.map(|alias| alias.function_version).filter(|main| versions.contains_key(main));
         let shares = divide(&versions, main);
         if shares.additional.is_some() {
-            for Bypass { trigger, qualifier } in Bypass::all_of(&platform, &platform.triggers(function).await?) {
-                tracing::warn!(function, trigger, qualifier, "the trigger calls past the alias: no canary holds it");
+            for Bypass { trigger, qualifier } in
+                Bypass::all_of(&platform, &platform.triggers(function).await?)
+            {
+                tracing::warn!(
+                    function,
+                    trigger,
+                    qualifier,
+                    "the trigger calls past the alias: no canary holds it"
+                );
             }
         }
         let names = Names::of_versions(versions.iter().map(|(version, (name, _))| (version.as_str(), *name)));
@@ -127,7 +140,8 @@ impl Router for ScfAlias {
         let alias = self.platform.alias(function, self.alias_name()).await?;
         let mut busy = InFlight::new();
         let since = alias.as_ref().and_then(Alias::changed);
-        let age = since.map(|since| Duration::try_from(self.platform.now().duration_since(since)).unwrap_or_default());
+        let age = since
+            .map(|since| Duration::try_from(self.platform.now().duration_since(since)).unwrap_or_default());
         for row in self.platform.versions(function).await? {
             let leads = alias.as_ref().is_some_and(|alias| alias.leads_to(&row.version));
             if leads || self.may_be_answering(function, &row.version, age).await? {
@@ -194,7 +208,8 @@ fn check<'a>(routing: &'a Routing, function: &str) -> Result<BTreeMap<String, (&
 
 /// The version that is first now stays first; otherwise the one with the greater share is.
 fn divide(versions: &BTreeMap<String, (&Name, u8)>, first: Option<String>) -> Shares {
-    let greatest = || versions.iter().max_by_key(|(_, (_, share))| *share).map(|(version, _)| version.clone());
+    let greatest =
+        || versions.iter().max_by_key(|(_, (_, share))| *share).map(|(version, _)| version.clone());
     let main = first.or_else(greatest).unwrap_or_default();
     let additional = versions.iter().find(|(version, _)| **version != main);
     Shares { additional: additional.map(|(version, (_, share))| (version.clone(), *share)), main }

@@ -12,7 +12,7 @@ use flow_tencent::{Attributes, ObjectKey};
 use sha2::{Digest as _, Sha256};
 
 use super::functions::ScfFunctions;
-use crate::client::{Code, Function, LATEST, Platform, Row, Shares};
+use crate::client::{Code, Function, LATEST, Platform, Row, Shares, missing};
 use crate::mark::{Mark, is_made_here, made_by};
 
 /// A request has at most 10 MB; in base64 a package grows by a third.
@@ -47,7 +47,9 @@ impl Package {
     pub(super) async fn read(path: &Path, digest: Digest) -> Result<Self, StepError> {
         let path = path.to_owned();
         let read = tokio::task::spawn_blocking(move || Self::open(path, digest)).await;
-        read.unwrap_or_else(|error| Err(StepError::in_doubt("reading the package ended early").because(error)))
+        read.unwrap_or_else(
+            |error| Err(StepError::in_doubt("reading the package ended early").because(error)),
+        )
     }
 
     fn open(path: PathBuf, digest: Digest) -> Result<Self, StepError> {
@@ -124,10 +126,13 @@ impl ScfFunctions {
         let found = match platform.settled(function).await? {
             Some(left) if left.was_never_made() => {
                 if !is_made_here(left.description()) {
-                    let error = StepError::new(ErrorKind::Conflict, "the function could not be made, and not by us");
+                    let error =
+                        StepError::new(ErrorKind::Conflict, "the function could not be made, and not by us");
                     let reason = left.failure(function);
                     let error = error.fact("function", function);
-                    return Err(reason.map_or_else(|| StepError::in_doubt("unknown"), |reason| error.because(reason)));
+                    return Err(
+                        reason.map_or_else(|| StepError::in_doubt("unknown"), |reason| error.because(reason))
+                    );
                 }
                 // What cannot be updated is made anew.
                 platform.delete(function).await?;
@@ -143,7 +148,8 @@ impl ScfFunctions {
         }
         let code = Self::sendable(platform, function, package).await?;
         let held = Self::hold_callers(platform, function, &found).await?;
-        let kept = if old == digest { held } else { Self::keep(platform, function, old, &found, held).await? };
+        let kept =
+            if old == digest { held } else { Self::keep(platform, function, old, &found, held).await? };
         let handler = found.handler.as_deref().unwrap_or_default();
         platform.put_code(function, &code, digest, handler).await.map_err(kept.tells())
     }
@@ -155,7 +161,7 @@ impl ScfFunctions {
         package: Package,
     ) -> Result<(), StepError> {
         let Some(new) = &platform.config.new_functions else {
-            return Err(crate::client::missing(function).fact("configure", "new_functions"));
+            return Err(missing(function).fact("configure", "new_functions"));
         };
         let digest = package.digest;
         let code = Self::sendable(platform, function, package).await?;
@@ -178,7 +184,8 @@ impl ScfFunctions {
             (_, Some(bucket)) => (Self::key(platform, function, package.digest)?, bucket),
             (_, None) => {
                 let mut problems = Problems::default();
-                let problem = format!("is larger than {INLINE_MAX} bytes: `code_bucket` must be configured for it");
+                let problem =
+                    format!("is larger than {INLINE_MAX} bytes: `code_bucket` must be configured for it");
                 problems.add("code", problem);
                 return Err(problems.into());
             }
@@ -228,7 +235,9 @@ impl ScfFunctions {
             return Ok(held);
         }
         let rows = platform.versions(function).await?;
-        let says = |row: &Row| !row.has_failed() && Mark::parse(row.description()).is_some_and(|mark| mark.code == code);
+        let says = |row: &Row| {
+            !row.has_failed() && Mark::parse(row.description()).is_some_and(|mark| mark.code == code)
+        };
         if rows.iter().any(says) {
             return Ok(held);
         }
@@ -296,12 +305,20 @@ impl ScfFunctions {
             }
             let content = platform.package(function, &row.version, FETCHED_MAX).await?;
             if Digest::of(&content) == digest {
-                return Self::sendable(platform, function, Package { digest, content: Content::Held(content) }).await;
+                return Self::sendable(
+                    platform,
+                    function,
+                    Package { digest, content: Content::Held(content) },
+                )
+                .await;
             }
         }
-        Err(StepError::new(ErrorKind::NotFound, "the code is kept nowhere: neither in a version nor in the code bucket")
-            .fact("function", function)
-            .fact("code", digest))
+        Err(StepError::new(
+            ErrorKind::NotFound,
+            "the code is kept nowhere: neither in a version nor in the code bucket",
+        )
+        .fact("function", function)
+        .fact("code", digest))
     }
 
     /// Removes a function that did not exist before.
@@ -334,6 +351,9 @@ mod tests {
         large.set_len(PACKAGE_MAX + 1).unwrap();
         let error = read(Digest::of(b"")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert_eq!(Package::read(directory.path(), Digest::of(b"")).await.unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(
+            Package::read(directory.path(), Digest::of(b"")).await.unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
     }
 }

@@ -192,7 +192,10 @@ fn check_variables(variables: &BTreeMap<String, String>) -> Result<(), Problems>
     }
     let size: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
     if size > VARIABLES_MAX {
-        problems.add("variables", format!("have {size} bytes with their names, at most {VARIABLES_MAX} are allowed"));
+        problems.add(
+            "variables",
+            format!("have {size} bytes with their names, at most {VARIABLES_MAX} are allowed"),
+        );
     }
     problems.into_result()
 }

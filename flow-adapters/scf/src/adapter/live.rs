@@ -16,7 +16,10 @@ impl ScfFunctions {
         }
         let kept = platform.config.provisioned.is_some();
         let open = |error: StepError| if kept { error.after_effect() } else { error };
-        platform.put_alias(function, &platform.config.alias, &Shares::all_to(version), None).await.map_err(open)?;
+        platform
+            .put_alias(function, &platform.config.alias, &Shares::all_to(version), None)
+            .await
+            .map_err(open)?;
         if kept {
             Self::withdraw_others(platform, function).await.map_err(StepError::after_effect)?;
         }

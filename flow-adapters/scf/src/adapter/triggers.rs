@@ -35,7 +35,10 @@ impl ScfFunctions {
         Ok(Bypass::all_of(&self.platform, &rows))
     }
 
-    pub(super) async fn triggers_as_they_are(&self, function: &str) -> Result<BTreeMap<Name, String>, StepError> {
+    pub(super) async fn triggers_as_they_are(
+        &self,
+        function: &str,
+    ) -> Result<BTreeMap<Name, String>, StepError> {
         let mut triggers = BTreeMap::new();
         for row in self.platform.triggers(function).await? {
             let odd = |problem| {
@@ -43,7 +46,8 @@ impl ScfFunctions {
                 error.fact("trigger", &row.trigger_name)
             };
             let name = Name::new(&*row.trigger_name);
-            let name = name.map_err(|error| odd("a trigger has a name that cannot be kept").because(error))?;
+            let name =
+                name.map_err(|error| odd("a trigger has a name that cannot be kept").because(error))?;
             if triggers.insert(name, self.platform.trigger_of(&row).to_string()).is_some() {
                 return Err(odd("two triggers have one name"));
             }
@@ -68,7 +72,12 @@ impl ScfFunctions {
         platform.function(function, None).await?.ok_or_else(|| missing(function))?;
         for (name, trigger) in wanted.iter().filter(|(_, trigger)| trigger.qualifier.is_some()) {
             let qualifier = trigger.qualifier.as_deref().unwrap_or_default();
-            tracing::warn!(function, trigger = name, qualifier, "the trigger calls past the alias: no canary holds it");
+            tracing::warn!(
+                function,
+                trigger = name,
+                qualifier,
+                "the trigger calls past the alias: no canary holds it"
+            );
         }
         let converged = Self::converge(platform, function, rows, &wanted).await;
         if let Err(error) = converged {
@@ -93,7 +102,8 @@ impl ScfFunctions {
             // A trigger can only be bound to an alias that exists. It leads nowhere new: no version is live.
             platform.put_alias(function, alias, &Shares::all_to(LATEST), None).await?;
         }
-        let mut rows: BTreeMap<&str, &TriggerRow> = rows.iter().map(|row| (&*row.trigger_name, row)).collect();
+        let mut rows: BTreeMap<&str, &TriggerRow> =
+            rows.iter().map(|row| (&*row.trigger_name, row)).collect();
         for (name, trigger) in wanted {
             let found = rows.remove(name.as_str());
             let now = found.map(|row| platform.trigger_of(row));
@@ -121,7 +131,10 @@ fn check_types(old: &BTreeMap<String, Trigger>, wanted: &BTreeMap<String, Trigge
     let mut problems = Problems::default();
     for (name, trigger) in wanted {
         if old.get(name) != Some(trigger) && !can_be_made(&trigger.kind) {
-            problems.add(format!("triggers.{name}"), format!("a trigger of type `{}` cannot be made", trigger.kind));
+            problems.add(
+                format!("triggers.{name}"),
+                format!("a trigger of type `{}` cannot be made", trigger.kind),
+            );
         }
     }
     problems.into_result()

@@ -117,7 +117,6 @@ pub(crate) fn number(version: &str) -> Option<u64> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Alias {
-    pub(crate) name: String,
     pub(crate) function_version: String,
     routing_config: Option<Routed>,
     description: Option<String>,
@@ -139,7 +138,8 @@ impl Alias {
 
     /// The versions beside the first one, with their shares.
     pub(crate) fn additional(&self) -> &[VersionWeight] {
-        let weights = self.routing_config.as_ref().and_then(|routed| routed.additional_version_weights.as_deref());
+        let weights =
+            self.routing_config.as_ref().and_then(|routed| routed.additional_version_weights.as_deref());
         weights.unwrap_or_default()
     }
 
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn an_alias_tells_its_times_in_beijing() {
         let alias: Alias = serde_json::from_str(
-            r#"{"Name":"live","FunctionVersion":"2","ModTime":"2026-11-30 20:00:00","RoutingConfig":
+            r#"{"FunctionVersion":"2","ModTime":"2026-11-30 20:00:00","RoutingConfig":
                 {"AdditionalVersionWeights":[{"Version":"3","Weight":0.1}],"AddtionVersionMatchs":null}}"#,
         )
         .unwrap();
@@ -225,7 +225,9 @@ mod tests {
         };
         let failed = function("UpdateFailed").failure("shop").unwrap();
         assert!(failed.to_string().contains("reasons: `InvalidZip: no handler`"), "{failed}");
-        assert!(function("Updating").failure("shop").is_none() && function("Active").failure("shop").is_none());
+        assert!(
+            function("Updating").failure("shop").is_none() && function("Active").failure("shop").is_none()
+        );
     }
 
     #[test]

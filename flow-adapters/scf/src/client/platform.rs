@@ -7,8 +7,8 @@ use flow_tencent::{Action, Api, ApiConfig, ApiError, Cos, Credentials, Failure, 
 use serde_json::Value;
 
 use super::actions::{
-    GetAlias, GetFunction, GetFunctionAddress, GetProvisionedConcurrencyConfig, Invoke, ListAliases, ListTriggers,
-    ListVersionByFunction,
+    GetAlias, GetFunction, GetFunctionAddress, GetProvisionedConcurrencyConfig, Invoke, ListAliases,
+    ListTriggers, ListVersionByFunction,
 };
 use super::model::{Alias, Allocated, Function, Outcome, Row, TriggerRow};
 use crate::config::{ScfConfig, check_function};
@@ -112,7 +112,8 @@ impl Platform {
         function: &str,
         qualifier: Option<&str>,
     ) -> Result<Option<Function>, StepError> {
-        self.found(function, &GetFunction { function_name: function, namespace: self.namespace(), qualifier }).await
+        self.found(function, &GetFunction { function_name: function, namespace: self.namespace(), qualifier })
+            .await
     }
 
     /// The digest of the code of a version.
@@ -127,7 +128,12 @@ impl Platform {
     }
 
     /// The package of a version, of at most `max` bytes.
-    pub(crate) async fn package(&self, function: &str, qualifier: &str, max: usize) -> Result<Bytes, StepError> {
+    pub(crate) async fn package(
+        &self,
+        function: &str,
+        qualifier: &str,
+        max: usize,
+    ) -> Result<Bytes, StepError> {
         let address = GetFunctionAddress { function_name: function, namespace: self.namespace(), qualifier };
         let url = self.read(function, &address).await?.url;
         self.api.download(&url, max).await.map_err(|error| told(error, function))
@@ -192,7 +198,12 @@ impl Platform {
     }
 
     /// Calls a version. A test event is safe to repeat.
-    pub(crate) async fn invoke(&self, function: &str, qualifier: &str, event: &Value) -> Result<Outcome, StepError> {
+    pub(crate) async fn invoke(
+        &self,
+        function: &str,
+        qualifier: &str,
+        event: &Value,
+    ) -> Result<Outcome, StepError> {
         let action = Invoke {
             function_name: function,
             namespace: self.namespace(),

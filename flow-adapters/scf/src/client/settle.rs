@@ -69,7 +69,9 @@ impl Platform {
                 return Err(if doubt.is_some() { error.after_effect() } else { error });
             }
         }
-        Err(doubt.unwrap_or_else(|| StepError::in_doubt("the change was not carried out").fact("function", function)))
+        Err(doubt.unwrap_or_else(|| {
+            StepError::in_doubt("the change was not carried out").fact("function", function)
+        }))
     }
 
     /// The function once no change of it is under way; none where there is no such function.
@@ -85,10 +87,13 @@ impl Platform {
             }
             let patience = self.config.patience;
             if self.monotonic().saturating_sub(begun) > patience {
-                return Err(StepError::new(ErrorKind::TimedOut, "a change of the function did not end in time")
-                    .fact("function", function)
-                    .fact("status", found.status)
-                    .fact("waited", format!("{patience:?}")));
+                return Err(StepError::new(
+                    ErrorKind::TimedOut,
+                    "a change of the function did not end in time",
+                )
+                .fact("function", function)
+                .fact("status", found.status)
+                .fact("waited", format!("{patience:?}")));
             }
             self.pause(wait).await?;
             wait = (wait * 2).min(POLL_MAX);

@@ -5,8 +5,9 @@ use futures::FutureExt as _;
 
 use super::actions::{
     Code, CreateAlias, CreateFunction, CreateTrigger, DeleteAlias, DeleteFunction, DeleteFunctionVersion,
-    DeleteProvisionedConcurrencyConfig, DeleteTrigger, Environment, PublishVersion, PutProvisionedConcurrencyConfig,
-    RoutingConfig, UpdateAlias, UpdateFunctionCode, UpdateFunctionConfiguration, UpdateTrigger, Variable, VersionWeight,
+    DeleteProvisionedConcurrencyConfig, DeleteTrigger, Environment, PublishVersion,
+    PutProvisionedConcurrencyConfig, RoutingConfig, UpdateAlias, UpdateFunctionCode,
+    UpdateFunctionConfiguration, UpdateTrigger, Variable, VersionWeight,
 };
 use super::model::{Alias, LATEST, TriggerRow};
 use super::platform::Platform;
@@ -28,7 +29,10 @@ impl Shares {
 
     /// Whether `alias` divides its calls so, and by nothing else.
     pub(crate) fn are_those_of(&self, alias: &Alias) -> bool {
-        let wanted = self.additional.as_ref().map(|(version, percent)| (version.as_str(), f64::from(*percent) / 100.0));
+        let wanted = self
+            .additional
+            .as_ref()
+            .map(|(version, percent)| (version.as_str(), f64::from(*percent) / 100.0));
         let beside = match (wanted, alias.additional()) {
             (None, []) => true,
             (Some((version, share)), [only]) => only.version == version && (only.weight - share).abs() < 1e-6,
@@ -90,7 +94,8 @@ impl Platform {
         digest: Digest,
         handler: &str,
     ) -> Result<(), StepError> {
-        let action = UpdateFunctionCode { function_name: function, namespace: self.namespace(), code, handler };
+        let action =
+            UpdateFunctionCode { function_name: function, namespace: self.namespace(), code, handler };
         let stands = || async move { Ok(self.code(function, LATEST).await? == digest) }.boxed();
         self.carry_out(function, &action, stands).await?;
         self.rested(function).await?;
@@ -112,8 +117,10 @@ impl Platform {
         function: &str,
         variables: &BTreeMap<String, String>,
     ) -> Result<(), StepError> {
-        let mut sent: Vec<Variable> =
-            variables.iter().map(|(key, value)| Variable { key: key.clone(), value: value.clone() }).collect();
+        let mut sent: Vec<Variable> = variables
+            .iter()
+            .map(|(key, value)| Variable { key: key.clone(), value: value.clone() })
+            .collect();
         if sent.is_empty() {
             // An empty list would keep what is there; this is how the platform is told that none is wanted.
             sent.push(Variable { key: String::new(), value: String::new() });
@@ -157,7 +164,8 @@ impl Platform {
 
     /// Removes a version that no alias leads to.
     pub(crate) async fn delete_version(&self, function: &str, qualifier: &str) -> Result<(), StepError> {
-        let action = DeleteFunctionVersion { function_name: function, namespace: self.namespace(), qualifier };
+        let action =
+            DeleteFunctionVersion { function_name: function, namespace: self.namespace(), qualifier };
         let gone = || async move { Ok(self.function(function, Some(qualifier)).await?.is_none()) }.boxed();
         self.carry_out(function, &action, gone).await?;
         self.shown(function, "absence of a version", gone).await
@@ -172,13 +180,15 @@ impl Platform {
         description: Option<&str>,
     ) -> Result<(), StepError> {
         let stands = |alias: &Alias| {
-            shares.are_those_of(alias) && description.is_none_or(|description| alias.description() == description)
+            shares.are_those_of(alias)
+                && description.is_none_or(|description| alias.description() == description)
         };
         let found = self.alias(function, name).await?;
         if found.as_ref().is_some_and(&stands) {
             return Ok(());
         }
-        let done = || async move { Ok(self.alias(function, name).await?.as_ref().is_some_and(stands)) }.boxed();
+        let done =
+            || async move { Ok(self.alias(function, name).await?.as_ref().is_some_and(stands)) }.boxed();
         let (namespace, routing) = (self.namespace(), shares.sent());
         let (function_name, function_version, routing_config) = (function, shares.main.as_str(), &routing);
         if found.is_some() {
@@ -229,7 +239,8 @@ impl Platform {
         };
         match change {
             TriggerChange::Delete(row) => {
-                let (r#type, trigger_desc, qualifier) = (&*row.r#type, row.trigger_desc.as_deref(), row.bound_to());
+                let (r#type, trigger_desc, qualifier) =
+                    (&*row.r#type, row.trigger_desc.as_deref(), row.bound_to());
                 let action =
                     DeleteTrigger { function_name, namespace, trigger_name, r#type, trigger_desc, qualifier };
                 self.carry_out(function, &action, done).await?;
@@ -282,7 +293,12 @@ impl Platform {
     }
 
     /// Lets `wanted` instances of a version stand ready, and waits until they do.
-    pub(crate) async fn provide(&self, function: &str, qualifier: &str, wanted: u32) -> Result<(), StepError> {
+    pub(crate) async fn provide(
+        &self,
+        function: &str,
+        qualifier: &str,
+        wanted: u32,
+    ) -> Result<(), StepError> {
         let action = PutProvisionedConcurrencyConfig {
             function_name: function,
             namespace: self.namespace(),
@@ -305,14 +321,17 @@ impl Platform {
             let all = self.provisioned(function).await.map_err(StepError::after_effect)?;
             let own = all.into_iter().find(|one| one.qualifier == qualifier);
             let failed = |problem| {
-                let error = StepError::new(ErrorKind::Failed, problem).after_effect().fact("function", function);
+                let error =
+                    StepError::new(ErrorKind::Failed, problem).after_effect().fact("function", function);
                 error.fact("version", qualifier).fact("wanted", wanted)
             };
             match own {
                 Some(own) if own.status == "Done" => return Ok(()),
                 Some(own) if own.status == "Failed" => {
                     let reason = own.status_reason.unwrap_or_default();
-                    return Err(failed("instances of the version could not be made ready").fact("reason", reason));
+                    return Err(
+                        failed("instances of the version could not be made ready").fact("reason", reason)
+                    );
                 }
                 _ if self.monotonic().saturating_sub(begun) > self.config.patience => {
                     return Err(failed("instances of the version were not ready in time"));
@@ -327,7 +346,8 @@ impl Platform {
         let namespace = self.namespace();
         let action = DeleteProvisionedConcurrencyConfig { function_name: function, namespace, qualifier };
         let gone = || {
-            async move { Ok(self.provisioned(function).await?.iter().all(|one| one.qualifier != qualifier)) }.boxed()
+            async move { Ok(self.provisioned(function).await?.iter().all(|one| one.qualifier != qualifier)) }
+                .boxed()
         };
         if gone().await? {
             return Ok(());
