@@ -41,7 +41,8 @@ impl FakeCloud {
         let listener = listen(config.listen).await;
         let (listener, address) =
             listener.map_err(|source| StartError::Listen { address: config.listen, source })?;
-        let cloud = Arc::new(Cloud::new(config));
+        let config = FakeCloudConfig { listen: address, ..config.clone() };
+        let cloud = Arc::new(Cloud::new(&config));
         let server = tokio::spawn(serve(listener, Arc::clone(&cloud)));
         Ok(Self { address, cloud, server })
     }

@@ -4,11 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flow_core::Clock;
 use futures::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -22,7 +23,7 @@ use super::log::Logged;
 use super::request::Request;
 use super::spelling::Spelled;
 use super::world::Cloud;
-use super::{cdn, control, cos};
+use super::{cdn, control, cos, scf};
 
 type Body = UnsyncBoxBody<Bytes, Dropped>;
 
@@ -57,6 +58,7 @@ struct Dropped;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Api,
+    Code,
     Edge,
     Storage,
 }
@@ -78,20 +80,31 @@ pub(super) async fn serve(listener: TcpListener, cloud: Arc<Cloud>) {
 
 async fn converse(stream: TcpStream, cloud: Arc<Cloud>) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| answer(Arc::clone(&cloud), request));
+    let service = service_fn(move |request| dated(Arc::clone(&cloud), request));
     // A connection that ends early is the client's own affair, or a fault that was asked for.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(Spelled(stream)), service)
         .await;
 }
 
-async fn answer(cloud: Arc<Cloud>, request: hyper::Request<Incoming>) -> Result<Response<Body>, Dropped> {
-    let request = read(request).await?;
-    if let Some(command) = request.path.strip_prefix("/__fake__/") {
-        return Ok(whole(controlled(&cloud, &request, command)));
+/// Every answer tells the cloud's time, which signatures are compared with.
+async fn dated(cloud: Arc<Cloud>, request: hyper::Request<Incoming>) -> Result<Response<Body>, Dropped> {
+    let mut response = answer(&cloud, request).await?;
+    let now = cloud.clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(now) = HeaderValue::try_from(now) {
+        response.headers_mut().insert(DATE, now);
     }
-    let part = part(&cloud, &request);
-    let (service, action, subject) = name(&cloud, part, &request);
+    Ok(response)
+}
+
+async fn answer(cloud: &Cloud, request: hyper::Request<Incoming>) -> Result<Response<Body>, Dropped> {
+    let request = read(request).await?;
+    let code = request.method == "GET" && request.path.starts_with(scf::DOWNLOADS);
+    if let Some(command) = request.path.strip_prefix("/__fake__/").filter(|_| !code) {
+        return Ok(whole(controlled(cloud, &request, command)));
+    }
+    let part = part(cloud, &request);
+    let (service, action, subject) = name(cloud, part, &request);
     let id = cloud.with(|world| world.chance.uuid());
     let strike = cloud.with(|world| world.faults.strike(&service, &action));
     let log = |result: &str| {
@@ -126,7 +139,7 @@ async fn answer(cloud: Arc<Cloud>, request: hyper::Request<Incoming>) -> Result<
             if let Some(Strike::Delay(delay)) = other {
                 tokio::time::sleep(*delay).await;
             }
-            carry_out(&cloud, part, &request, &id)
+            carry_out(cloud, part, &request, &id)
         }
     };
     log(&reply.result);
@@ -154,6 +167,8 @@ async fn read(request: hyper::Request<Incoming>) -> Result<Request, Dropped> {
 fn part(cloud: &Cloud, request: &Request) -> Part {
     if matches!(request.method.as_str(), "POST" | "GET") && request.header("x-tc-action").is_some() {
         Part::Api
+    } else if request.path.starts_with(scf::DOWNLOADS) {
+        Part::Code
     } else if cloud.with(|world| world.cdn.has(&request.host())) {
         Part::Edge
     } else {
@@ -167,6 +182,7 @@ fn name(cloud: &Cloud, part: Part, request: &Request) -> (String, String, String
             let (service, action) = envelope::action_of(request);
             (service, action, envelope::subject(request))
         }
+        Part::Code => ("code".to_owned(), request.method.clone(), request.path.clone()),
         Part::Edge => {
             ("edge".to_owned(), request.method.clone(), format!("{}{}", request.host(), request.path))
         }
@@ -184,8 +200,18 @@ fn carry_out(cloud: &Cloud, part: Part, request: &Request, id: &str) -> Reply {
             let result = answer.as_ref().err().map_or("ok", |error| error.code.as_str());
             Reply::new(200, "application/json", envelope::body(&answer, id), result)
         }
+        Part::Code => download(cloud, &request.path),
         Part::Edge => cloud.with(|world| cdn::fetch(world, request)),
         Part::Storage => cos::answer(cloud, request, id),
+    }
+}
+
+/// The zip of a function's code; the address holds for as long as a version has it.
+fn download(cloud: &Cloud, path: &str) -> Reply {
+    let sha256 = path.strip_prefix(scf::DOWNLOADS).and_then(|name| name.strip_suffix(".zip"));
+    match sha256.and_then(|sha256| cloud.with(|world| world.functions.code(sha256))) {
+        Some(code) => Reply::new(200, "application/zip", code, "ok"),
+        None => Reply::new(404, "text/plain", "no version has this code", "http 404"),
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(super) struct World {
     pub(super) qps: u32,
     pub(super) rates: BTreeMap<String, (i64, u32)>,
     pub(super) appid: String,
+    /// Where the cloud listens.
+    pub(super) address: SocketAddr,
     pub(super) functions: Functions,
     pub(super) cdn: Cdn,
     pub(super) storage: Storage,
@@ -101,6 +104,7 @@ impl World {
             qps: 0,
             rates: BTreeMap::new(),
             appid: config.appid.clone(),
+            address: config.listen,
             functions: Functions::default(),
             cdn: Cdn::new(config.quotas),
             storage: Storage::new(&config.buckets, now),

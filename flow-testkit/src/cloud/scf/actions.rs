@@ -8,6 +8,9 @@ use super::code::code;
 use super::function::{Becomes, Function, key};
 use super::{account, aliases, concurrency, requests, triggers, versions};
 
+/// Below this path code is read, as the API tells its address.
+pub(in super::super) const DOWNLOADS: &str = "/__fake__/code/";
+
 /// Carries an action out, all but those that invoke.
 pub(in super::super) fn call(world: &mut World, action: &str, params: &Params<'_>) -> Answer {
     match action {
@@ -174,11 +177,12 @@ fn list(world: &mut World, params: &Params<'_>) -> Answer {
 }
 
 fn address(world: &mut World, params: &Params<'_>) -> Answer {
+    let address = world.address;
     let function = world.functions.find(params)?;
     let qualifier = params.text("Qualifier").unwrap_or("$LATEST");
     let version = function.aliases.get(qualifier).map_or(qualifier, |alias| alias.version.as_str());
     let (snapshot, _) = function.version(version).ok_or_else(|| super::function::no_version(version))?;
-    let url = format!("https://code.invalid/{}/{version}.zip", function.name);
+    let url = format!("http://{address}{DOWNLOADS}{}.zip", snapshot.sha256);
     Ok(json!({ "Url": url, "CodeSha256": snapshot.sha256 }))
 }
 

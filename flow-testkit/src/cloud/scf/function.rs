@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::super::envelope::ApiError;
@@ -18,6 +19,18 @@ pub(in super::super) struct Functions(pub(super) BTreeMap<(String, String), Func
 impl Functions {
     pub(in super::super) fn settle(&mut self, now: Timestamp) {
         self.0.values_mut().for_each(|function| function.settle(now));
+    }
+
+    /// Code that some version holds, by its digest.
+    pub(in super::super) fn code(&self, sha256: &str) -> Option<Bytes> {
+        let versions = |function: &'_ Function| {
+            let numbered = function.versions.values().map(|version| &version.snapshot);
+            numbered
+                .chain([&function.live])
+                .find(|snapshot| snapshot.sha256 == sha256)
+                .map(|found| found.code.clone())
+        };
+        self.0.values().find_map(versions)
     }
 
     pub(super) fn find(&mut self, params: &Params<'_>) -> Result<&mut Function, ApiError> {
@@ -219,7 +232,7 @@ mod tests {
 
     fn coded(function: &Function, code: &'static [u8]) -> Becomes {
         let mut snapshot = function.live.clone();
-        snapshot.holds(&bytes::Bytes::from_static(code));
+        snapshot.holds(&Bytes::from_static(code));
         Becomes::Live(Box::new(snapshot))
     }
 

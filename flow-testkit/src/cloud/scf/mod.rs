@@ -12,7 +12,7 @@ mod snapshot;
 mod triggers;
 mod versions;
 
-pub(super) use actions::call;
+pub(super) use actions::{DOWNLOADS, call};
 pub(super) use function::Functions;
 pub use invoke::Invocation;
 pub(super) use invoke::{Program, invoke};

@@ -35,7 +35,8 @@ const KEPT: [(&str, &str); 17] = [
 /// Code with its configuration: what a version freezes.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
-    pub(super) size: usize,
+    /// The zip.
+    pub(super) code: Bytes,
     pub(super) sha256: String,
     pub(super) handler: String,
     pub(super) runtime: String,
@@ -50,7 +51,7 @@ pub(super) struct Snapshot {
 impl Snapshot {
     pub(super) fn new() -> Self {
         let mut empty = Self {
-            size: 0,
+            code: Bytes::new(),
             sha256: String::new(),
             handler: "index.main_handler".to_owned(),
             runtime: "Nodejs18.15".to_owned(),
@@ -67,7 +68,7 @@ impl Snapshot {
 
     /// Takes this code.
     pub(super) fn holds(&mut self, code: &Bytes) {
-        self.size = code.len();
+        self.code = code.clone();
         self.sha256 = hex(&Sha256::digest(code));
     }
 
@@ -153,7 +154,7 @@ impl Snapshot {
             ("Description", json!(self.description)),
             ("MemorySize", json!(self.memory)),
             ("Timeout", json!(self.timeout)),
-            ("CodeSize", json!(self.size)),
+            ("CodeSize", json!(self.code.len())),
             ("CodeInfo", json!("")),
             ("CodeResult", json!("success")),
             ("CodeError", json!("")),

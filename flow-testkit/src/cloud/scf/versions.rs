@@ -25,7 +25,7 @@ pub(super) fn publish(world: &mut World, params: &Params<'_>) -> Answer {
     let live = &function.live;
     Ok(json!({
         "FunctionVersion": number.to_string(),
-        "CodeSize": live.size,
+        "CodeSize": live.code.len(),
         "MemorySize": live.memory,
         "Description": params.text("Description").unwrap_or(&live.description),
         "Handler": live.handler,

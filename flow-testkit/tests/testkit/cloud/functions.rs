@@ -5,7 +5,7 @@ use flow_testkit::cloud::FakeCloud;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::client::{base64, cloud, function, ok, refused, settle};
+use super::client::{base64, cloud, function, ok, refused, send, settle};
 use super::signing::hex;
 
 async fn update(cloud: &FakeCloud, name: &str, code: &[u8]) {
@@ -126,6 +126,40 @@ async fn a_failing_call_tells_so_in_the_result_and_no_other_version_fails() {
 }
 
 #[tokio::test]
+async fn code_is_downloaded_where_its_address_says_as_long_as_a_version_has_it() {
+    let cloud = cloud().await;
+    function(&cloud, "shop", b"old").await;
+    publish(&cloud, "shop").await;
+    update(&cloud, "shop", b"new").await;
+    let named = json!({ "FunctionName": "shop", "Qualifier": "1" });
+    let told = ok(&cloud, "scf", "GetFunctionAddress", named.clone()).await;
+    let path = told["Url"].as_str().unwrap().strip_prefix(&cloud.url()).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", cloud.address());
+    assert_eq!(send(cloud.address(), &head, b"").await.unwrap().text(), "old");
+    let logged = cloud.log().pop().unwrap();
+    assert_eq!(
+        (logged.service.as_str(), logged.action.as_str(), logged.result.as_str()),
+        ("code", "GET", "ok")
+    );
+    ok(&cloud, "scf", "DeleteFunctionVersion", named).await;
+    assert_eq!(send(cloud.address(), &head, b"").await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn the_end_of_a_call_that_nobody_waited_for_is_told_later() {
+    let cloud = cloud().await;
+    cloud.register(b"code", |_| Err("no stock".to_owned()));
+    function(&cloud, "shop", b"code").await;
+    let told = invoke(&cloud, json!({ "FunctionName": "shop", "InvocationType": "Event" })).await;
+    assert_eq!((&told["RetMsg"], &told["ErrMsg"]), (&json!(""), &json!("")));
+    let ask = json!({ "FunctionName": "shop", "FunctionRequestId": told["FunctionRequestId"] });
+    let ended = ok(&cloud, "scf", "GetRequestStatus", ask).await;
+    assert_eq!((&ended["TotalCount"], &ended["Data"][0]["RetCode"]), (&json!(1), &json!(1)));
+    let other = json!({ "FunctionName": "shop", "FunctionRequestId": "another" });
+    assert_eq!(ok(&cloud, "scf", "GetRequestStatus", other).await["TotalCount"], 0);
+}
+
+#[tokio::test]
 async fn an_alias_refuses_what_it_cannot_route() {
     let cloud = cloud().await;
     two_versions(&cloud).await;
@@ -169,6 +203,7 @@ async fn every_action_answers_as_the_api_describes_it() {
     let provisioned = with(json!({ "Qualifier": "1", "VersionProvisionedConcurrencyNum": 2 }));
     for (action, given) in [
         ("UpdateFunctionConfiguration", with(json!({ "Timeout": 10 }))),
+        ("GetAccount", json!({})),
         ("ListFunctions", json!({})),
         ("ListVersionByFunction", named.clone()),
         ("CreateAlias", routed("1", json!([]))),

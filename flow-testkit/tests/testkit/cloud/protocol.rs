@@ -60,6 +60,38 @@ async fn the_clients_own_ways_to_write_host_and_target_are_taken() {
 }
 
 #[tokio::test]
+async fn answers_tell_the_clouds_own_time() {
+    let cloud = cloud().await;
+    cloud.clock().advance(std::time::Duration::from_secs(86_400));
+    let answer = control(&cloud, "log", json!({})).await;
+    let told = jiff::fmt::rfc2822::parse(answer.header("date")).unwrap().timestamp().as_second();
+    assert!((86_390..=86_400).contains(&(told - now())), "{told}");
+}
+
+#[tokio::test]
+async fn parameters_may_come_in_the_query() {
+    let cloud = cloud().await;
+    function(&cloud, "shop", b"code").await;
+    let (host, second) = (cloud.address().to_string(), now());
+    let ask = async |query: &str, signed_query: &str| {
+        let signed = signing::tc3_of_query(KEY, "scf", &host, second, signed_query);
+        let head =
+            head_of_call(("scf", "ListVersionByFunction"), &format!("/?{query}"), &host, &signed, second, 0);
+        let head =
+            head.replace("POST", "GET").replace("application/json", "application/x-www-form-urlencoded");
+        send(cloud.address(), &head, b"").await.unwrap()
+    };
+    let query = "FunctionName=shop&Limit=5";
+    assert_eq!(ask(query, query).await.response()["FunctionVersion"], json!(["$LATEST"]));
+    assert_eq!(ask(query, "FunctionName=mail&Limit=5").await.code(), "AuthFailure.SignatureFailure");
+    let wrong = "FunctionName=shop&Limit=five";
+    assert_eq!(ask(wrong, wrong).await.code(), "InvalidParameter");
+    let long = format!("FunctionName={}", "a".repeat(40_000));
+    assert_eq!(ask(&long, &long).await.code(), "RequestSizeLimitExceeded");
+    assert_eq!(cloud.log().last().unwrap().service, "scf");
+}
+
+#[tokio::test]
 async fn a_body_may_come_in_chunks_and_ask_first() {
     let cloud = cloud().await;
     let host = format!("{BUCKET}.cos.ap-beijing.myqcloud.com");

@@ -23,16 +23,26 @@ fn hmac1(key: &str, text: &str) -> String {
 
 /// The `Authorization` of a call of the API, for this host and content type.
 pub(super) fn tc3(
-    (id, secret): (&str, &str),
+    key: (&str, &str),
     service: &str,
     host: &str,
     kind: &str,
     second: i64,
     body: &[u8],
 ) -> String {
+    authorization(key, service, second, &format!("POST\n/\n\ncontent-type:{kind}\nhost:{host}\n"), body)
+}
+
+/// The same of a call whose parameters are in the query.
+pub(super) fn tc3_of_query(key: (&str, &str), service: &str, host: &str, second: i64, query: &str) -> String {
+    let head = format!("GET\n/\n{query}\ncontent-type:application/x-www-form-urlencoded\nhost:{host}\n");
+    authorization(key, service, second, &head, b"")
+}
+
+fn authorization((id, secret): (&str, &str), service: &str, second: i64, head: &str, body: &[u8]) -> String {
     let day = Timestamp::from_second(second).unwrap().strftime("%Y-%m-%d").to_string();
     let hash = |bytes: &[u8]| hex(&Sha256::digest(bytes));
-    let request = format!("POST\n/\n\ncontent-type:{kind}\nhost:{host}\n\ncontent-type;host\n{}", hash(body));
+    let request = format!("{head}\ncontent-type;host\n{}", hash(body));
     let scope = format!("{day}/{service}/tc3_request");
     let text = format!("TC3-HMAC-SHA256\n{second}\n{scope}\n{}", hash(request.as_bytes()));
     let key = hmac256(&hmac256(&hmac256(format!("TC3{secret}").as_bytes(), &day), service), "tc3_request");
