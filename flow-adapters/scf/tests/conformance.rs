@@ -4,9 +4,6 @@
 #[path = "conformance/canary.rs"]
 mod canary;
 #[cfg(test)]
-#[path = "conformance/functions.rs"]
-mod functions;
-#[cfg(test)]
 #[path = "conformance/matrix.rs"]
 mod matrix;
 #[cfg(test)]

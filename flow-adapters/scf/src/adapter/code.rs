@@ -127,12 +127,13 @@ impl ScfFunctions {
             Some(left) if left.was_never_made() => {
                 if !is_made_here(left.description()) {
                     let error =
-                        StepError::new(ErrorKind::Conflict, "the function could not be made, and not by us");
+                        StepError::new(ErrorKind::Conflict, "somebody else's attempt to make it has failed")
+                            .fact("function", function);
                     let reason = left.failure(function);
-                    let error = error.fact("function", function);
-                    return Err(
-                        reason.map_or_else(|| StepError::in_doubt("unknown"), |reason| error.because(reason))
-                    );
+                    return Err(match reason {
+                        Some(reason) => error.because(reason),
+                        None => error,
+                    });
                 }
                 // What cannot be updated is made anew.
                 platform.delete(function).await?;
@@ -148,8 +149,7 @@ impl ScfFunctions {
         }
         let code = Self::sendable(platform, function, package).await?;
         let held = Self::hold_callers(platform, function, &found).await?;
-        let kept =
-            if old == digest { held } else { Self::keep(platform, function, old, &found, held).await? };
+        let kept = if old == digest { held } else { Self::keep(platform, function, old, held).await? };
         let handler = found.handler.as_deref().unwrap_or_default();
         platform.put_code(function, &code, digest, handler).await.map_err(kept.tells())
     }
@@ -223,17 +223,7 @@ impl ScfFunctions {
     }
 
     /// Sees to it that code which is about to be overwritten stands in a version: one that says so, the live one, or a new one.
-    async fn keep(
-        platform: &Platform,
-        function: &str,
-        code: Digest,
-        found: &Function,
-        held: Kept,
-    ) -> Result<Kept, StepError> {
-        if !found.is_active() {
-            // After a failed change nothing new stands in place, so nothing new can be lost.
-            return Ok(held);
-        }
+    async fn keep(platform: &Platform, function: &str, code: Digest, held: Kept) -> Result<Kept, StepError> {
         let rows = platform.versions(function).await?;
         let says = |row: &Row| {
             !row.has_failed() && Mark::parse(row.description()).is_some_and(|mark| mark.code == code)
