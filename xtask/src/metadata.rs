@@ -109,8 +109,9 @@ impl Metadata {
         })
     }
 
-    /// The names of all packages that `package` is built from: itself aside, without what only its tests need.
-    pub(crate) fn built_from(&self, package: &Package) -> BTreeSet<&str> {
+    /// All packages that `package` is built from, with the features that are on by default: itself aside, without what only its
+    /// tests need. Two versions of a package are two packages.
+    pub(crate) fn built_from(&self, package: &Package) -> Vec<&Package> {
         let nodes: BTreeMap<_, _> = self.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
         let mut seen = BTreeSet::new();
         let mut open = vec![package.id.as_str()];
@@ -118,8 +119,7 @@ impl Metadata {
             let built = node.deps.iter().filter(|edge| edge.is_built());
             open.extend(built.map(|edge| edge.pkg.as_str()).filter(|id| seen.insert(*id)));
         }
-        let in_it = self.packages.iter().filter(|package| seen.contains(package.id.as_str()));
-        in_it.map(|package| package.name.as_str()).collect()
+        self.packages.iter().filter(|package| seen.contains(package.id.as_str())).collect()
     }
 }
 
@@ -169,6 +169,7 @@ pub(crate) mod fixture {
             self
         }
 
+        /// A package of others, `name` or `name@version`.
         pub(crate) fn outside(mut self, name: &'static str) -> Self {
             self.folders.insert(name, None);
             self
@@ -219,8 +220,9 @@ pub(crate) mod fixture {
             let wanted = self.needs.iter().filter(|(from, ..)| *from == name);
             let wanted = wanted.map(|(_, to, kind, on)| json!({ "name": to, "kind": kind, "features": on }));
             let features = self.features.iter().filter(|(of, ..)| *of == name);
+            let (own, _) = name.split_once('@').unwrap_or((name, ""));
             json!({
-                "id": name, "name": name, "description": "what it is",
+                "id": name, "name": own, "description": "what it is",
                 "manifest_path": format!("{folder}/Cargo.toml"),
                 "dependencies": wanted.collect::<Vec<_>>(),
                 "features": features.map(|(_, name, on)| (*name, on)).collect::<BTreeMap<_, _>>(),

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::args::Tier;
 use crate::no_services::{NoServices, PolicyError};
 
-/// A package, the program that shows that it is installed (on the path, else by its whole path), and what needs it.
+/// A package, the file that shows that it is installed (on the path, else by its whole path), and what needs it.
 type SystemPackage = (&'static str, &'static str, &'static str);
 
 /// What the suite needs.
@@ -24,6 +24,8 @@ const SYSTEM_PACKAGES: &[SystemPackage] = &[
     ("mariadb-server-core", "mariadbd", "the database suites"),
     ("mariadb-client", "mariadb-dump", "the database suites"),
     ("sqlite3", "sqlite3", "the database suites"),
+    ("libssl-dev", "/usr/include/openssl/ssl.h", "flow-tencent's feature `tencentcloud-sdk-rs`"),
+    ("pkg-config", "pkg-config", "flow-tencent's feature `tencentcloud-sdk-rs`"),
     ("python3-pip", "pip3", "the clients of PostgreSQL 18"),
 ];
 

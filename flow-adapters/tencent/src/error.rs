@@ -57,6 +57,14 @@ impl ApiError {
         self
     }
 
+    /// The same where something was changed before: that nothing was left behind can no longer be said.
+    pub(crate) fn after_effect(mut self) -> Self {
+        if self.0.failure.kind().is_rejection() {
+            self.0.failure = Failure::InDoubt;
+        }
+        self
+    }
+
     /// What the failure means.
     #[must_use]
     pub const fn failure(&self) -> Failure {

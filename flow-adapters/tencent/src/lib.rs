@@ -14,6 +14,10 @@
 //! Nothing by itself. It never sends a request again that may have been carried out: the caller gets [`Failure::InDoubt`] and reads the
 //! state back. Reads and writes of objects do that themselves.
 //!
+//! # Features
+//! `tencentcloud-sdk-rs`, off by default, adds `SdkDnspod`: questions to DNSPod through the crate of that name, which brings openssl and an
+//! older reqwest and hyper. [`Api`] asks the same without it.
+//!
 //! # Waits
 //! Between tries by the [`Clock`](flow_core::Clock) that is handed in; an exchange on the network has its limits in real time.
 //!
@@ -68,6 +72,8 @@ mod endpoint;
 mod error;
 mod failure;
 mod patience;
+#[cfg(feature = "tencentcloud-sdk-rs")]
+mod sdk;
 mod signature;
 #[cfg(test)]
 mod skipping_clock;
@@ -82,5 +88,7 @@ pub use credential::{Credential, Credentials, Expiring, Refreshing, Secret, Tccl
 pub use ending::Nature;
 pub use error::ApiError;
 pub use failure::Failure;
+#[cfg(feature = "tencentcloud-sdk-rs")]
+pub use sdk::SdkDnspod;
 pub use signature::Authorization;
 pub use signature::{cos as q_sign, tc3};

@@ -182,7 +182,8 @@ mod tests {
             }
             .boxed()
         });
-        assert_eq!(ended.await.map_err(|error| error.failure()), Err(Failure::Cancelled));
+        let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+        assert_eq!(ended.unwrap().map_err(|error| error.failure()), Err(Failure::Cancelled));
         assert_eq!(tries.load(Ordering::SeqCst), 1);
         let again = patience.carry_out(SUBJECT, &cancel, || async { Ok(()) }.boxed()).await;
         assert_eq!(again.map_err(|error| error.failure()), Err(Failure::Cancelled));

@@ -19,6 +19,9 @@ mod multipart;
 #[cfg(test)]
 #[path = "conformance/objects.rs"]
 mod objects;
+#[cfg(all(test, feature = "tencentcloud-sdk-rs"))]
+#[path = "conformance/sdk.rs"]
+mod sdk;
 #[cfg(test)]
 #[path = "conformance/server.rs"]
 mod server;

@@ -18,6 +18,10 @@ const fn sqlite(name: &'static str) -> Test {
     Test { package: "flow-journal", program: "conformance", name }
 }
 
+const fn tencent(name: &'static str) -> Test {
+    Test { package: "flow-tencent", program: "conformance", name }
+}
+
 const ENGINE_RUN: &str = "flow-core/src/engine/run.rs";
 const ENGINE_UNDO: &str = "flow-core/src/engine/undo.rs";
 const JOURNALED: &str = "flow-core/src/durable/journaled.rs";
@@ -337,5 +341,62 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: SQL,
         edits: &[("DO UPDATE SET closed = 1", "DO UPDATE SET closed = 0")],
         caught_by: sqlite("promises::a_closed_run_is_no_longer_listed_and_still_loads"),
+    },
+    // Tencent Cloud.
+    Mutant {
+        name: "a request whose end is not known is sent again",
+        file: "flow-adapters/tencent/src/patience.rs",
+        edits: &[(
+            "Failure::Throttled | Failure::Transient",
+            "Failure::Throttled | Failure::InDoubt | Failure::Transient",
+        )],
+        caught_by: tencent("api::a_write_whose_answer_is_lost_is_in_doubt_and_never_sent_again"),
+    },
+    Mutant {
+        name: "a lost answer is no doubt",
+        file: "flow-adapters/tencent/src/ending.rs",
+        edits: &[(
+            "(Self::Transient, Nature::Writes) => Self::InDoubt",
+            "(Self::Transient, Nature::Writes) => Self::Unexpected",
+        )],
+        caught_by: tencent("api::a_write_whose_answer_is_lost_is_in_doubt_and_never_sent_again"),
+    },
+    Mutant {
+        name: "a refusal inside of status 200 is an answer",
+        file: "flow-adapters/tencent/src/api/answer.rs",
+        edits: &[("response.get(\"Error\")", "response.get(\"Errors\")")],
+        caught_by: tencent("api::a_refusal_is_one_request"),
+    },
+    Mutant {
+        name: "clocks that differ are not told",
+        file: "flow-adapters/tencent/src/ending.rs",
+        edits: &[("ahead.abs() > SKEW_MAX", "ahead.abs() > 1000 * SKEW_MAX")],
+        caught_by: tencent("api::a_clock_that_differs_is_told_by_name"),
+    },
+    Mutant {
+        name: "an address that is a right is shown by an error",
+        file: "flow-adapters/tencent/src/transport.rs",
+        edits: &[("error.without_url()", "error")],
+        caught_by: tencent(
+            "api::a_download_of_plain_http_stays_on_this_machine_and_an_address_that_is_lost_is_not_shown",
+        ),
+    },
+    Mutant {
+        name: "what the storage keeps is not compared",
+        file: "flow-adapters/tencent/src/cos/digest.rs",
+        edits: &[("Some(crc64 == self.crc64)", "Some(crc64 > 0)")],
+        caught_by: tencent("objects::what_is_stored_otherwise_than_sent_is_damaged"),
+    },
+    Mutant {
+        name: "a doubt ends with a look that is refused",
+        file: "flow-adapters/tencent/src/cos/client.rs",
+        edits: &[("return Err(doubt.because(error))", "return Err(error)")],
+        caught_by: tencent("objects::a_doubt_stays_one_when_the_look_or_the_next_put_is_refused"),
+    },
+    Mutant {
+        name: "a listing ends with its first page",
+        file: "flow-adapters/tencent/src/cos/listing.rs",
+        edits: &[("Some(next) => after = Some(next),", "Some(_) => return Ok(objects),")],
+        caught_by: tencent("objects::a_listing_goes_on_behind_its_marker_until_its_end"),
     },
 ];

@@ -85,6 +85,12 @@ const CORE_MUST_NOT_REACH: [(&str, &[&str]); 3] = [
     ),
 ];
 
+/// What no adapter brings by default: TLS is rustls, the same everywhere.
+const ADAPTERS_MUST_NOT_REACH: &[&str] = &["native-tls", "openssl", "openssl-sys"];
+
+/// What adapters bring once: two of them would be two HTTP stacks in one program.
+const ADAPTERS_REACH_ONCE: &[&str] = &["hyper", "reqwest"];
+
 /// Support crates without ports: all that adapters may share.
 const SHARED_BY_ADAPTERS: &[&str] = &["flow-linux", "flow-sql", "flow-tencent"];
 
@@ -124,8 +130,10 @@ pub(crate) fn check(metadata: &Metadata) -> Vec<Finding> {
             Some(role) => findings.extend(check_members(package, role, metadata)),
             None => findings.push(found(package, format!("no rule knows a crate in `{}`", folder.display()))),
         }
-        if Role::of(folder) == Some(Role::Core) {
-            findings.extend(check_core(package, metadata));
+        match Role::of(folder) {
+            Some(Role::Core) => findings.extend(check_core(package, metadata)),
+            Some(Role::Adapter) => findings.extend(check_adapter(package, metadata)),
+            _ => {}
         }
     }
     findings
@@ -172,12 +180,24 @@ fn check_core(core: &Package, metadata: &Metadata) -> Vec<Finding> {
     let strange = strange
         .map(|name| found(core, format!("depends on `{name}`, which is not on the core's short list")));
 
-    let reached = metadata.built_from(core);
+    let reached: BTreeSet<_> =
+        metadata.built_from(core).iter().map(|package| package.name.as_str()).collect();
     let refused = reached.into_iter().filter_map(|name| {
         let what = forbidden(name)?;
         Some(found(core, format!("is built from `{name}`, {what}")))
     });
     strange.chain(refused).collect()
+}
+
+fn check_adapter(adapter: &Package, metadata: &Metadata) -> Vec<Finding> {
+    let reached = metadata.built_from(adapter);
+    let versions = |name: &&&str| reached.iter().filter(|package| package.name == **name).count();
+    let refused = ADAPTERS_MUST_NOT_REACH.iter().filter(|name| versions(name) > 0);
+    let refused = refused.map(|name| found(adapter, format!("is built from `{name}` by default")));
+    let twice = ADAPTERS_REACH_ONCE.iter().filter(|name| versions(name) > 1);
+    refused
+        .chain(twice.map(|name| found(adapter, format!("is built from two versions of `{name}` by default"))))
+        .collect()
 }
 
 fn forbidden(name: &str) -> Option<&'static str> {
@@ -255,6 +275,25 @@ mod tests {
                 "flow-core: is built from `sqlx-core`, a database [Dependencies]",
             ]
         );
+    }
+
+    #[test]
+    fn an_adapter_that_brings_openssl_or_a_second_http_stack_is_found() {
+        let both = || {
+            let both =
+                sound().outside("reqwest").outside("reqwest@0.11").outside("hyper@0.14").outside("openssl");
+            let both = both.needs("reqwest@0.11", "hyper@0.14").needs("reqwest@0.11", "openssl");
+            both.needs("flow-tencent", "reqwest").needs("reqwest", "hyper")
+        };
+        assert_eq!(problems(both()), [""; 0], "no adapter needs the old one");
+        let found = problems(both().needs("flow-tencent", "reqwest@0.11"));
+        let of = |adapter| {
+            let twice =
+                |name| format!("{adapter}: is built from two versions of `{name}` by default [Dependencies]");
+            let openssl = format!("{adapter}: is built from `openssl` by default [Dependencies]");
+            [openssl, twice("hyper"), twice("reqwest")]
+        };
+        assert_eq!(found, [of("flow-scf"), of("flow-tencent")].concat());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) enum Action {
     Outside,
 }
 
-/// The features that nothing in the workspace turns on by itself.
+/// The features that nothing in the workspace turns on by itself; flow-tencent's has a step of its own (docs/adr/0009).
 pub(super) const FEATURES: &str = "flow-testkit/mockall,flow-local/age";
 
 /// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
@@ -93,6 +93,20 @@ const STEPS: &[Step] = &[
             FEATURES,
             "--locked",
             "--no-fail-fast",
+        ]),
+    },
+    Step {
+        name: "flow-tencent with tencentcloud-sdk-rs",
+        action: Action::Tests(&[
+            "test",
+            "--package",
+            "flow-tencent",
+            "--features",
+            "tencentcloud-sdk-rs",
+            "--locked",
+            "--test",
+            "conformance",
+            "sdk::",
         ]),
     },
     Step { name: "short examples", action: Action::Examples(SHORT_EXAMPLES) },

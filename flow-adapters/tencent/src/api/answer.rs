@@ -1,5 +1,6 @@
 use flow_core::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::ending::skewed;
@@ -22,7 +23,7 @@ struct Refusal {
 }
 
 /// What is in `Response`, or why it is none. Errors come with status 200.
-pub(super) fn response(
+pub(crate) fn response(
     answer: &Incoming,
     subject: Subject<'_>,
     nature: Nature,
@@ -50,6 +51,25 @@ pub(super) fn response(
         None => subject.error(Failure::of_code(&refusal.code).seen_by(nature), refusal.message),
     };
     Err(error.code_is(refusal.code).answered(status, id))
+}
+
+/// The answer to an action that was carried out.
+pub(crate) fn carried_out<T: DeserializeOwned>(subject: Subject<'_>, answer: Value) -> Result<T, ApiError> {
+    let id = answer.get("RequestId").and_then(Value::as_str).map(str::to_owned);
+    serde_json::from_value(answer).map_err(|error| {
+        let found = unquoted(&error.to_string());
+        let message = format!("it was carried out, but its answer is not as documented: {found}");
+        subject.error(Failure::Unexpected, message).answered(200, id)
+    })
+}
+
+/// What is wrong with an answer, without the value: it may be a secret, such as a function's variables.
+fn unquoted(error: &str) -> String {
+    match error.rsplit_once("expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None if error.starts_with("missing field") => error.to_owned(),
+        None => "it does not fit".to_owned(),
+    }
 }
 
 #[cfg(test)]

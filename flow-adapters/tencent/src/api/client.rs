@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::Action;
-use super::answer::response;
+use super::answer::{carried_out, response};
 use crate::credential::held;
 use crate::ending::broken;
 use crate::endpoint::Endpoint;
@@ -110,12 +110,7 @@ impl Api {
         let body = Bytes::from(body);
         let exchange = || self.exchange(subject, body.clone(), nature, A::WITHIN).boxed();
         let answer = self.patience.carry_out(subject, &self.cancel, exchange).await?;
-        let id = answer.get("RequestId").and_then(Value::as_str).map(str::to_owned);
-        serde_json::from_value(answer).map_err(|error| {
-            let found = unquoted(&error.to_string());
-            let message = format!("it was carried out, but its answer is not as documented: {found}");
-            subject.error(Failure::Unexpected, message).answered(200, id)
-        })
+        carried_out(subject, answer)
     }
 
     /// The service's own time: our clock's, corrected by the `Date` of its last answer (to the second) once there was one.
@@ -182,14 +177,5 @@ impl Api {
         let url =
             self.endpoint.at("/").ok_or_else(|| subject.error(Failure::Invalid, "the endpoint is no URL"))?;
         Ok(Outgoing { method: Method::POST, url, headers, body, within })
-    }
-}
-
-/// What is wrong with an answer, without the value: it may be a secret, such as a function's variables.
-fn unquoted(error: &str) -> String {
-    match error.rsplit_once("expected ") {
-        Some((_, expected)) => format!("expected {expected}"),
-        None if error.starts_with("missing field") => error.to_owned(),
-        None => "it does not fit".to_owned(),
     }
 }

@@ -6,4 +6,6 @@ mod client;
 mod download;
 
 pub use action::Action;
+#[cfg(feature = "tencentcloud-sdk-rs")]
+pub(crate) use answer::{carried_out, response};
 pub use client::{Api, ApiConfig};

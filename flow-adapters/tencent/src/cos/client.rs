@@ -148,28 +148,34 @@ impl Cos {
         Err(answer.err().unwrap_or_else(|| error(call, Failure::Unexpected, "a refusal without a reason")))
     }
 
-    /// Writes until `look` finds what was to be written or `write` is answered.
+    /// Writes until `look` finds what was to be written or `write` is answered. Once the end of one request is not known, only what is
+    /// found takes the doubt away: a refusal of the next request, or of the look, does not.
     pub(super) async fn settle<'a, T>(
         &self,
         call: &Call,
         write: impl Fn() -> BoxFuture<'a, Result<T, ApiError>>,
         look: impl Fn() -> BoxFuture<'a, Result<Option<T>, ApiError>>,
     ) -> Result<T, ApiError> {
+        let mut doubt = match write().await {
+            Err(error) if error.is_in_doubt() => error,
+            ended => return ended,
+        };
         let mut round = 1;
         loop {
-            let doubt = match write().await {
-                Err(error) if error.is_in_doubt() => error,
-                ended => return ended,
-            };
             // What was cut off may still be under way.
             self.patience.pause(subject(call), &self.cancel, round).await?;
-            if let Some(found) = look().await? {
-                return Ok(found);
+            match look().await {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) if round < ROUNDS => round += 1,
+                Ok(None) => return Err(doubt),
+                Err(error) if error.failure() == Failure::Cancelled => return Err(error),
+                Err(error) => return Err(doubt.because(error)),
             }
-            if round == ROUNDS {
-                return Err(doubt);
+            match write().await {
+                Err(error) if error.is_in_doubt() => doubt = error,
+                Err(error) if error.failure().kind().is_rejection() => {}
+                ended => return ended,
             }
-            round += 1;
         }
     }
 

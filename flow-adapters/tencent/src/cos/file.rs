@@ -24,7 +24,8 @@ impl Cos {
     ///
     /// # Errors
     /// Those of [`put`](Self::put), [`put_part`](Self::put_part) and [`complete_upload`](Self::complete_upload); [`Failure::Invalid`]
-    /// where the file cannot be read. A file that is changed meanwhile ends as [`Failure::Damaged`].
+    /// where the file cannot be read. A file that is changed meanwhile ends as [`Failure::Damaged`]. What would be a refusal is
+    /// [`Failure::InDoubt`] once an upload has begun: it stands, and the next call goes on with it.
     pub async fn put_file(
         &self,
         key: &ObjectKey,
@@ -38,16 +39,22 @@ impl Cos {
         }
         let whole = content.digests().await?;
         let found = self.uploads(key.as_str()).await?.into_iter().rfind(|upload| upload.key == key.as_str());
-        if let Some(upload) = found {
-            let there = self.parts(key, &upload.id).await?;
-            let stored = self.fill(&content, &upload.id, &whole, there).await?;
+        let Some(begun) = found else {
+            let upload = self.begin_upload(key, attributes).await?;
+            let stored = self.fill(&content, &upload.id, &whole, Vec::new()).await;
+            return stored.map_err(ApiError::after_effect);
+        };
+        let there = self.parts(key, &begun.id).await?;
+        let resumed = async {
+            let stored = self.fill(&content, &begun.id, &whole, there).await?;
             // Whoever began that upload may have wanted it to be served otherwise.
             if attributes.are_kept_by(&self.head(key).await?.attributes) {
                 return Ok(stored);
             }
-        }
-        let upload = self.begin_upload(key, attributes).await?;
-        self.fill(&content, &upload.id, &whole, Vec::new()).await
+            let upload = self.begin_upload(key, attributes).await?;
+            self.fill(&content, &upload.id, &whole, Vec::new()).await
+        };
+        resumed.await.map_err(ApiError::after_effect)
     }
 
     /// Uploads the parts that are not `there`, and completes the upload.

@@ -154,7 +154,7 @@ impl Cos {
         let (stored, agreed) = match stored.crc64 {
             Some(crc64) => (stored, crc64 == whole.crc64),
             None => {
-                let meta = self.head(key).await?;
+                let meta = self.head(key).await.map_err(ApiError::after_effect)?;
                 let agreed = whole.agree(Some(meta.length), &meta.stored.etag, meta.stored.crc64);
                 (meta.stored, agreed == Some(true))
             }

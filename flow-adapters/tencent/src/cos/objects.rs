@@ -32,11 +32,11 @@ impl Cos {
         content: Bytes,
         attributes: &Attributes,
     ) -> Result<Stored, ApiError> {
-        let digests = Digests::of(&content);
         let call = Call::new("PUT object", Method::PUT, Nature::Writes).on(key).saying(attributes.headers());
         if content.len() > PUT_MAX {
             return Err(error(&call, Failure::Invalid, "content of more than 64 MiB goes in parts"));
         }
+        let digests = Digests::of(&content);
         let call = call.sending(content, digests.content_md5());
         let write = || self.put_once(&call, key, digests).boxed();
         let look = || self.kept(key, digests, attributes).boxed();
@@ -47,7 +47,7 @@ impl Cos {
         let stored = Stored::of(&self.carry_out(call).await?.headers);
         let agreed = match digests.agree(None, &stored.etag, stored.crc64) {
             Some(agreed) => agreed,
-            None => self.head(key).await?.length == digests.length,
+            None => self.head(key).await.map_err(ApiError::after_effect)?.length == digests.length,
         };
         if agreed {
             Ok(stored)

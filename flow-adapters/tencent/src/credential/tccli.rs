@@ -162,6 +162,10 @@ mod tests {
             (r#"{"secretId": "", "secretKey": "s3cret"}"#, ErrorKind::Invalid),
             (r#"{"secretId": "AKID1", "secretKey": "s3cret", "role-arn": "qcs::cam"}"#, ErrorKind::Invalid),
             (r#"{"secretId": "AKID1", "secretKey": "s3cret", "type": "cvm-role"}"#, ErrorKind::Invalid),
+            (
+                &format!("{}{}", r#"{"secretId": "AKID1", "secretKey": "s3cret"}"#, " ".repeat(1 << 20)),
+                ErrorKind::Invalid,
+            ),
         ] {
             let (kept, file) = profile(content, "{}");
             let refused = file.credential().await.unwrap_err();

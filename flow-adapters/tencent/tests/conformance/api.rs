@@ -185,6 +185,39 @@ async fn a_call_that_is_cancelled_ends_while_it_waits_for_its_answer() {
     assert_eq!(ended.unwrap_err().failure(), Failure::Cancelled);
 }
 
+/// An action that may take no longer than a moment.
+#[derive(Serialize)]
+struct Hurried {}
+
+impl Action for Hurried {
+    const NAME: &'static str = "Hurried";
+    const WITHIN: Duration = Duration::from_millis(100);
+    type Answer = Updated;
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_does_not_come_in_time_is_in_doubt() {
+    let server = Server::telling([Reply::Silence]).await;
+    let call = api(&server.url(), &SkippingClock::default());
+    let error = call.call(&Hurried {}, Nature::Writes).await.unwrap_err();
+    assert_eq!((error.failure(), error.message()), (Failure::InDoubt, "no answer came in time"));
+    assert_eq!(server.asked().len(), 1);
+}
+
+/// The variables of a proxy are the whole process's: the test runs again in a process that has them.
+#[tokio::test]
+async fn no_proxy_is_asked() {
+    let nobody = listen().await.local_addr().unwrap();
+    let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "api::a_call_is_one_signed_post"]).env("NO_PROXY", "");
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        test.env(name, format!("http://{nobody}"));
+    }
+    let output = test.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[tokio::test]
 async fn an_answer_that_is_not_as_documented_says_that_it_was_carried_out() {
     for (response, told) in [
@@ -261,4 +294,14 @@ async fn a_download_of_plain_http_stays_on_this_machine_and_an_address_that_is_l
     let error = api.download(&format!("http://{nobody}/?sign=s3cret"), 9).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Transient);
     assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_this_machine_does_not_trust_ends_before_anything_is_sent() {
+    let server = Server::telling_by_tls([]).await;
+    let url = format!("https://{}", server.host());
+    let action = UpdateAlias { function_name: "demo".into() };
+    let error = api(&url, &SkippingClock::default()).call(&action, Nature::Writes).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Transient);
+    assert!(server.asked().is_empty());
 }

@@ -113,6 +113,27 @@ async fn an_upload_that_was_begun_to_be_served_otherwise_is_not_enough() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_one_until_an_upload_has_begun_and_a_doubt_from_then_on() {
+    let content = large();
+    let denied = || Reply::of(403, &[], "<Error><Code>AccessDenied</Code><Message>no</Message></Error>");
+    let found = uploads("<Upload><Key>a</Key><UploadId>old</UploadId></Upload>");
+    let otherwise = Reply::announcing(200, &[], content.len(), "");
+    for (replies, failure) in [
+        (vec![uploads(""), denied()], Failure::Auth),
+        (vec![uploads(""), begun(), denied()], Failure::InDoubt),
+        (
+            vec![found, parts(&pieces(&content), ""), completed(&content), otherwise, denied()],
+            Failure::InDoubt,
+        ),
+    ] {
+        let server = Server::telling(replies).await;
+        let error = cos(&server).put_file(&key("a"), file(&content), &html()).await.unwrap_err();
+        assert_eq!((error.failure(), error.code()), (failure, Some("AccessDenied")));
+        assert!(server.was_asked());
+    }
+}
+
+#[tokio::test]
 async fn a_folder_is_no_file() {
     let server = Server::telling([]).await;
     let folder = tempfile::tempdir().unwrap();

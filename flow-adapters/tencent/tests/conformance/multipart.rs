@@ -104,6 +104,11 @@ async fn a_completion_that_fails_inside_of_status_200_is_looked_at_and_repeated(
     cos(&server).complete_upload(&key("big"), "u", &[part(1, CONTENT)], &whole).await.unwrap();
     assert_eq!(server.lines(), ["POST /big?uploadId=u", "HEAD /big", "POST /big?uploadId=u"]);
 
+    let before = about(b"987654321", &[], b"");
+    let server = Server::telling([Reply::HangUp, before, Reply::HangUp, about(CONTENT, &[], b"")]).await;
+    cos(&server).complete_upload(&key("big"), "u", &[part(1, CONTENT)], &whole).await.unwrap();
+    assert_eq!(server.asked().len(), 4, "what stood there before is not what was completed");
+
     let server = Server::telling([Reply::HangUp, about(CONTENT, &[], b"")]).await;
     cos(&server).complete_upload(&key("big"), "u", &[part(1, CONTENT)], &whole).await.unwrap();
     assert_eq!(server.lines(), ["POST /big?uploadId=u", "HEAD /big"]);
@@ -143,6 +148,35 @@ async fn uploads_and_parts_are_listed_page_by_page() {
     let server = Server::telling([parts(&[part(1, FIRST)], more), parts(&[part(2, SECOND)], "")]).await;
     let found = cos(&server).parts(&key("big"), "u").await.unwrap();
     assert_eq!(found, [part(1, FIRST), part(2, SECOND)]);
+
+    let more = "<IsTruncated>true</IsTruncated>";
+    let server = Server::telling([parts(&[part(7, FIRST)], more), parts(&[part(8, SECOND)], "")]).await;
+    assert_eq!(cos(&server).parts(&key("big"), "u").await.unwrap().len(), 2);
+    assert!(server.lines()[1].contains("part-number-marker=7&"), "the last number is the marker");
+}
+
+#[tokio::test]
+async fn a_listing_that_does_not_go_on_is_given_up() {
+    let stuck = "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker>\
+                 <NextUploadIdMarker>1</NextUploadIdMarker></ListMultipartUploadsResult>";
+    let stuck = Reply::of(200, &[], stuck);
+    let server = Server::telling([stuck.clone(), stuck]).await;
+    assert_eq!(cos(&server).uploads("").await.unwrap_err().failure(), Failure::Unexpected);
+    assert_eq!(server.asked().len(), 2);
+
+    let stuck = parts(&[], "<IsTruncated>true</IsTruncated><NextPartNumberMarker>0</NextPartNumberMarker>");
+    let server = Server::telling([stuck]).await;
+    assert_eq!(cos(&server).parts(&key("big"), "u").await.unwrap_err().failure(), Failure::Unexpected);
+}
+
+#[tokio::test]
+async fn a_part_that_no_upload_can_have_is_not_sent() {
+    let server = Server::telling([]).await;
+    for number in [0, 10_001] {
+        let put = cos(&server).put_part(&key("big"), "u", number, Bytes::from_static(FIRST)).await;
+        assert_eq!(put.unwrap_err().failure(), Failure::Invalid);
+    }
+    assert!(server.asked().is_empty());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flow_core::CancelToken;
 use flow_tencent::{ApiError, Attributes, Cos, CosConfig, Credential, Digests, Failure, ObjectKey};
 
 use crate::server::{Reply, Server};
@@ -135,6 +136,56 @@ async fn a_put_without_an_end_is_in_doubt_after_three_rounds() {
 }
 
 #[tokio::test]
+async fn a_doubt_stays_one_when_the_look_or_the_next_put_is_refused() {
+    let denied = || Reply::of(403, &[], "<Error><Code>AccessDenied</Code><Message>no</Message></Error>");
+    let absent = || Reply::of(404, &[], "");
+    let refused_look = vec![Reply::HangUp, Reply::of(403, &[], "")];
+    let refused_put = vec![Reply::HangUp, absent(), denied(), absent(), denied(), absent()];
+    for replies in [refused_look, refused_put] {
+        let server = Server::telling(replies).await;
+        let error = put(&server).await.unwrap_err();
+        assert!(error.is_in_doubt() && server.was_asked(), "{error}");
+    }
+    let found = about(CONTENT, &AS_ASKED, b"");
+    let server = Server::telling([Reply::HangUp, absent(), denied(), found]).await;
+    put(&server).await.unwrap();
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn a_put_that_was_answered_and_cannot_be_looked_at_is_in_doubt() {
+    let denied = Reply::of(403, &[], "");
+    let server = Server::telling([put_answer(&[("ETag", "\"sealed\"")]), denied.clone(), denied]).await;
+    assert!(put(&server).await.unwrap_err().is_in_doubt());
+    assert_eq!(server.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn content_of_more_than_64_mib_is_not_sent_in_one_piece() {
+    let server = Server::telling([]).await;
+    let content = Bytes::from(vec![0; (64 << 20) + 1]);
+    let error = cos(&server).put(&key("a"), content, &html()).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Invalid);
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_put_that_is_cancelled_ends_while_it_waits_for_its_answer() {
+    let server = Server::telling([Reply::Silence]).await;
+    let cancel = CancelToken::new();
+    let (cos, key, html) = (cos(&server).until(&cancel), key("a"), html());
+    let put = cos.put(&key, Bytes::from_static(CONTENT), &html);
+    let cancelling = async {
+        while !server.was_asked() {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(put, cancelling);
+    assert_eq!(ended.unwrap_err().failure(), Failure::Cancelled);
+}
+
+#[tokio::test]
 async fn a_throttled_put_is_sent_again_without_a_look() {
     let slow = Reply::of(503, &[], "<Error><Code>SlowDown</Code><Message>slow</Message></Error>");
     let server = Server::telling([slow.clone(), slow, put_answer(&[CRC])]).await;
@@ -206,6 +257,12 @@ async fn a_delete_whose_answer_is_lost_is_repeated_only_while_the_object_is_ther
     let server = Server::telling([Reply::HangUp, about(CONTENT, &[], b""), Reply::of(204, &[], "")]).await;
     cos(&server).delete(&key("a")).await.unwrap();
     assert_eq!(server.lines(), ["DELETE /a", "HEAD /a", "DELETE /a"]);
+    let gone = Reply::of(404, &[], "<Error><Code>NoSuchKey</Code><Message>no</Message></Error>");
+    let server = Server::telling([gone]).await;
+    cos(&server).delete(&key("a")).await.unwrap();
+    let no_bucket = Reply::of(404, &[], "<Error><Code>NoSuchBucket</Code><Message>no</Message></Error>");
+    let server = Server::telling([no_bucket]).await;
+    assert_eq!(cos(&server).delete(&key("a")).await.unwrap_err().failure(), Failure::NotFound);
 }
 
 #[tokio::test]
@@ -231,6 +288,15 @@ async fn a_copy_whose_answer_is_lost_is_compared_with_its_source() {
     let server = Server::telling([Reply::HangUp, same.clone(), same]).await;
     cos(&server).copy(&key("a"), &key("b")).await.unwrap();
     assert_eq!(server.lines(), ["PUT /b", "HEAD /a", "HEAD /b"]);
+
+    let done = "<CopyObjectResult><ETag>\"25f9e794323b453885f5181f1b624d0b\"</ETag></CopyObjectResult>";
+    let (source, other) = (about(CONTENT, &AS_ASKED, b""), about(b"987654321", &AS_ASKED, b""));
+    let served_otherwise = about(CONTENT, &[("Content-Type", "text/plain")], b"");
+    for found in [other, served_otherwise, Reply::of(404, &[], "")] {
+        let server = Server::telling([Reply::HangUp, source.clone(), found, Reply::of(200, &[], done)]).await;
+        cos(&server).copy(&key("a"), &key("b")).await.unwrap();
+        assert_eq!(server.lines(), ["PUT /b", "HEAD /a", "HEAD /b", "PUT /b"]);
+    }
 }
 
 #[tokio::test]
@@ -258,6 +324,11 @@ async fn a_listing_goes_on_behind_its_marker_until_its_end() {
 
     let server = Server::telling(pages).await;
     assert_eq!(cos(&server).list_all("", 2).await.unwrap_err().failure(), Failure::Invalid);
+
+    let unmarked = [page("", true, &["a", "b"]), page("", false, &["c"])];
+    let server = Server::telling(unmarked).await;
+    assert_eq!(cos(&server).list_all("", 9).await.unwrap().len(), 3);
+    assert_eq!(server.lines(), [query(""), query("b")], "the last key is the marker");
 
     let stuck = page("a", true, &["a"]);
     let server = Server::telling([stuck.clone(), stuck]).await;

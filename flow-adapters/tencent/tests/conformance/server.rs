@@ -3,9 +3,13 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// What came over the wire.
 #[derive(Debug, Clone)]
@@ -84,11 +88,30 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn telling(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::starting(None, replies).await
+    }
+
+    /// The same by TLS, with a certificate for `localhost` that nobody trusts who was not told to.
+    pub(crate) async fn telling_by_tls(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let certificate = CertificateDer::from_pem_slice(include_bytes!("tls/certificate.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/key.pem")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_no_client_auth().with_single_cert(vec![certificate], key);
+        Self::starting(Some(TlsAcceptor::from(Arc::new(config.unwrap()))), replies).await
+    }
+
+    async fn starting(tls: Option<TlsAcceptor>, replies: impl IntoIterator<Item = Reply>) -> Self {
         let listener = listen().await;
         let port = listener.local_addr().unwrap().port();
         let (asked, left) = (Arc::default(), Arc::new(Mutex::new(replies.into_iter().collect())));
-        let serving = tokio::spawn(serve(listener, Arc::clone(&asked), Arc::clone(&left)));
+        let serving = tokio::spawn(serve(listener, tls, Arc::clone(&asked), Arc::clone(&left)));
         Self { port, asked, left, serving }
+    }
+
+    /// Its host and port, by the name that its certificate has.
+    pub(crate) fn host(&self) -> String {
+        format!("localhost:{}", self.port)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -118,10 +141,26 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: TcpListener, asked: Arc<Mutex<Vec<Asked>>>, left: Arc<Mutex<VecDeque<Reply>>>) {
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    left: Arc<Mutex<VecDeque<Reply>>>,
+) {
     let mut silent = Vec::new();
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let Some(request) = read(&mut stream).await else { continue };
+    while let Ok((stream, _)) = listener.accept().await {
+        let mut stream: Box<dyn Wire> = match &tls {
+            None => Box::new(stream),
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => Box::new(stream),
+                Err(_) => continue,
+            },
+        };
+        let Some(request) = read(&mut *stream).await else { continue };
         asked.lock().unwrap().push(request);
         let reply = left.lock().unwrap().pop_front();
         match reply.unwrap_or_else(|| Reply::of(418, &[], "")) {
@@ -135,7 +174,7 @@ async fn serve(listener: TcpListener, asked: Arc<Mutex<Vec<Asked>>>, left: Arc<M
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Asked> {
+async fn read(stream: &mut (impl Wire + ?Sized)) -> Option<Asked> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
