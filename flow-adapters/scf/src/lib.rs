@@ -2,6 +2,8 @@
 //!
 //! - [`ScfFunctions`] is a [`FunctionPlatform`](flow_core::port::FunctionPlatform): code is a zip, its digest the SHA-256 of the zip.
 //! - [`ScfAlias`] is a [`Router`](flow_core::port::Router): it divides a function's calls between two versions by whole percents.
+//! - [`ScfVersions`] is a [`ProcessManager`](flow_core::port::ProcessManager): with the router it lets the strategies of flow-core (canary,
+//!   blue-green) replace a function as they replace a service.
 //! - [`Trigger`] writes the description of a trigger.
 //!
 //! # What it needs
@@ -40,10 +42,11 @@ mod adapter;
 mod address;
 mod client;
 mod config;
+mod launched;
 mod mark;
 mod names;
 mod trigger;
 
-pub use adapter::{Bypass, ScfAlias, ScfFunctions};
+pub use adapter::{Bypass, ScfAlias, ScfFunctions, ScfVersions};
 pub use config::{CodeBucket, NewFunction, ScfConfig};
 pub use trigger::{Calls, Trigger, TriggerDesc};

@@ -2,6 +2,8 @@ use std::fmt;
 
 use flow_core::{Digest, Permit};
 
+use crate::launched::Launched;
+
 /// What the description of a function begins with that was made here.
 const MADE: &str = "made by flow";
 
@@ -12,7 +14,7 @@ const MADE: &str = "made by flow";
 pub(crate) struct Mark {
     /// The hash of the key of the call that published it; none for a version that only keeps code.
     key: Option<Digest>,
-    pub(crate) code: Digest,
+    code: Digest,
 }
 
 impl Mark {
@@ -26,7 +28,7 @@ impl Mark {
         Self { key: None, code }
     }
 
-    pub(crate) fn parse(description: &str) -> Option<Self> {
+    fn parse(description: &str) -> Option<Self> {
         let (why, code) = description.strip_prefix("flow ")?.split_once(" code=")?;
         let key = match why.strip_prefix("key=") {
             Some(key) => Some(digest(key)?),
@@ -44,6 +46,12 @@ impl fmt::Display for Mark {
             None => write!(f, "flow kept code={}", self.code.hex()),
         }
     }
+}
+
+/// The code that a version says it holds, whatever it was published for.
+pub(crate) fn code_of(description: &str) -> Option<Digest> {
+    let launched = || Launched::parse(description).map(|launched| launched.digest);
+    Mark::parse(description).map(|mark| mark.code).or_else(launched)
 }
 
 /// The description of a function that this call makes.

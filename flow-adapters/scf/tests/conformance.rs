@@ -13,6 +13,9 @@ mod refusal;
 #[path = "conformance/release.rs"]
 mod release;
 #[cfg(test)]
+#[path = "conformance/rollout.rs"]
+mod rollout;
+#[cfg(test)]
 #[path = "conformance/suite.rs"]
 mod suite;
 #[cfg(test)]

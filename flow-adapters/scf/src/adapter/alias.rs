@@ -8,7 +8,7 @@ use flow_core::{Name, Permit, Problems, StepError};
 use super::live::check_callable;
 use super::triggers::Bypass;
 use crate::address::{address, parse};
-use crate::client::{Alias, LATEST, Platform, Shares, missing, named};
+use crate::client::{Alias, LATEST, Platform, Shares, named};
 use crate::config::DEFAULT_ALIAS;
 use crate::names::Names;
 
@@ -18,6 +18,8 @@ const CALL_MAX: Duration = Duration::from_secs(900);
 /// Divides the calls of functions among versions, by an alias of each. A service is a function; an address is `scf:FUNCTION/VERSION`.
 ///
 /// An alias leads to one version or to two, by whole percents. What the versions are called stands in the alias's description.
+///
+/// Any function can be routed: one that does not exist has no alias and so an empty routing.
 ///
 /// - **Empty routing**: without its alias nobody reaches a function, so an empty routing removes it. An alias that triggers are bound to
 ///   cannot be removed; nor can `$DEFAULT`, for which an empty routing is refused. An alias that leads to what is not published counts as empty.
@@ -38,11 +40,6 @@ impl ScfAlias {
         &self.platform.config.alias
     }
 
-    async fn check_function(&self, function: &str) -> Result<(), StepError> {
-        let found = self.platform.function(function, None).await?.filter(|found| !found.was_never_made());
-        found.map(drop).ok_or_else(|| missing(function))
-    }
-
     /// The alias, if it leads to a version.
     async fn leading(&self, function: &str) -> Result<Option<Alias>, StepError> {
         let alias = self.platform.alias(function, self.alias_name()).await?;
@@ -50,6 +47,9 @@ impl ScfAlias {
     }
 
     async fn empty(platform: &Platform, function: &str) -> Result<(), StepError> {
+        if platform.alias(function, &platform.config.alias).await?.is_none() {
+            return Ok(());
+        }
         let mut problems = Problems::default();
         let alias = &platform.config.alias;
         problems.check(
@@ -78,7 +78,6 @@ impl Router for ScfAlias {
 
     async fn routing(&self, service: &Name) -> Result<Routing, StepError> {
         let function = named(service)?;
-        self.check_function(function).await?;
         let Some(alias) = self.leading(function).await? else { return Ok(Routing::default()) };
         let names = Names::parse(alias.description());
         let mut routing = Routing::default();
@@ -106,7 +105,6 @@ impl Router for ScfAlias {
     async fn route(&self, permit: &Permit, service: &Name, routing: &Routing) -> Result<(), StepError> {
         let (platform, function) = (self.platform.under(permit), named(service)?);
         let versions = check(routing, function)?;
-        self.check_function(function).await?;
         if versions.is_empty() {
             return Self::empty(&platform, function).await;
         }
@@ -136,15 +134,14 @@ impl Router for ScfAlias {
 
     async fn in_flight(&self, service: &Name) -> Result<InFlight, StepError> {
         let function = named(service)?;
-        self.check_function(function).await?;
         let alias = self.platform.alias(function, self.alias_name()).await?;
+        let Some(alias) = alias else { return Ok(InFlight::new()) };
         let mut busy = InFlight::new();
-        let since = alias.as_ref().and_then(Alias::changed);
+        let since = alias.changed();
         let age = since
             .map(|since| Duration::try_from(self.platform.now().duration_since(since)).unwrap_or_default());
         for row in self.platform.versions(function).await? {
-            let leads = alias.as_ref().is_some_and(|alias| alias.leads_to(&row.version));
-            if leads || self.may_be_answering(function, &row.version, age).await? {
+            if alias.leads_to(&row.version) || self.may_be_answering(function, &row.version, age).await? {
                 busy.insert(address(function, &row.version), 1);
             }
         }
@@ -161,7 +158,8 @@ impl ScfAlias {
         age: Option<Duration>,
     ) -> Result<bool, StepError> {
         // The platform tells whole seconds.
-        let Some(age) = age.map(|age| age.saturating_sub(Duration::from_secs(1))) else { return Ok(false) };
+        // An alias that tells no time excludes nothing.
+        let Some(age) = age.map(|age| age.saturating_sub(Duration::from_secs(1))) else { return Ok(true) };
         if age > CALL_MAX {
             return Ok(false);
         }

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::functions::ScfFunctions;
 use crate::client::{Code, Function, LATEST, Platform, Row, Shares, missing};
-use crate::mark::{Mark, is_made_here, made_by};
+use crate::mark::{Mark, code_of, is_made_here, made_by};
 
 /// A request has at most 10 MB; in base64 a package grows by a third.
 const INLINE_MAX: usize = 7_000_000;
@@ -225,9 +225,7 @@ impl ScfFunctions {
     /// Sees to it that code which is about to be overwritten stands in a version: one that says so, the live one, or a new one.
     async fn keep(platform: &Platform, function: &str, code: Digest, held: Kept) -> Result<Kept, StepError> {
         let rows = platform.versions(function).await?;
-        let says = |row: &Row| {
-            !row.has_failed() && Mark::parse(row.description()).is_some_and(|mark| mark.code == code)
-        };
+        let says = |row: &Row| !row.has_failed() && code_of(row.description()) == Some(code);
         if rows.iter().any(says) {
             return Ok(held);
         }
@@ -288,7 +286,7 @@ impl ScfFunctions {
         }
         let mut rows = platform.versions(function).await?;
         // Those that say so first; the others are asked one by one.
-        rows.sort_by_key(|row| Mark::parse(row.description()).is_none_or(|mark| mark.code != digest));
+        rows.sort_by_key(|row| code_of(row.description()) != Some(digest));
         for row in &rows {
             if platform.code(function, &row.version).await? != digest {
                 continue;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::alias::ScfAlias;
 use super::code::Package;
+use super::versions::ScfVersions;
 use crate::client::{Function, LATEST, Outcome, Platform, missing, named, number};
 use crate::config::ScfConfig;
 use crate::mark::Mark;
@@ -40,6 +41,26 @@ impl ScfFunctions {
     #[must_use]
     pub fn alias(&self) -> ScfAlias {
         ScfAlias::over(self.platform.clone())
+    }
+
+    /// The versions of these functions as instances of services.
+    #[must_use]
+    pub fn versions(&self) -> ScfVersions {
+        ScfVersions::over(self.platform.clone())
+    }
+
+    /// Replaces the variables of the next version, if they are others.
+    pub(super) async fn put_variables(
+        platform: &Platform,
+        function: &str,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<(), StepError> {
+        let found = Self::standing(platform, function).await?;
+        if found.variables() == *variables {
+            return Ok(());
+        }
+        let kept = Self::hold_callers(platform, function, &found).await?;
+        platform.put_variables(function, variables).await.map_err(kept.tells())
     }
 
     /// The function at rest, ready to be changed.
@@ -107,13 +128,7 @@ impl FunctionPlatform for ScfFunctions {
     ) -> Result<(), StepError> {
         let function = named(function)?;
         check_variables(variables)?;
-        let platform = self.platform.under(permit);
-        let found = Self::standing(&platform, function).await?;
-        if found.variables() == *variables {
-            return Ok(());
-        }
-        let kept = Self::hold_callers(&platform, function, &found).await?;
-        platform.put_variables(function, variables).await.map_err(kept.tells())
+        Self::put_variables(&self.platform.under(permit), function, variables).await
     }
 
     async fn publish(&self, permit: &Permit, function: &Name) -> Result<String, StepError> {
@@ -171,7 +186,7 @@ impl FunctionPlatform for ScfFunctions {
 }
 
 /// What a call answered, or why it failed. The platform's own word on that is no longer kept up, so the error's text counts too.
-fn answer(outcome: Outcome) -> (bool, Value) {
+pub(super) fn answer(outcome: Outcome) -> (bool, Value) {
     let returned = outcome.ret_msg.unwrap_or_default();
     let returned = serde_json::from_str(&returned).unwrap_or(Value::String(returned));
     let error = outcome.err_msg.unwrap_or_default();
@@ -181,7 +196,7 @@ fn answer(outcome: Outcome) -> (bool, Value) {
     (false, json!({ "error": error, "returned": returned }))
 }
 
-fn check_variables(variables: &BTreeMap<String, String>) -> Result<(), Problems> {
+pub(super) fn check_variables(variables: &BTreeMap<String, String>) -> Result<(), Problems> {
     let mut problems = Problems::default();
     for (name, value) in variables {
         let word = name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')

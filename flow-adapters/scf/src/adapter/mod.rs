@@ -1,4 +1,4 @@
-//! The ports: functions as a platform, an alias as a router.
+//! The ports: functions as a platform, an alias as a router, versions as instances.
 
 mod alias;
 mod code;
@@ -6,7 +6,9 @@ mod functions;
 mod live;
 mod prune;
 mod triggers;
+mod versions;
 
 pub use alias::ScfAlias;
 pub use functions::ScfFunctions;
 pub use triggers::Bypass;
+pub use versions::ScfVersions;

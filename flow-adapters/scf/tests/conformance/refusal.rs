@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flow_core::port::{FunctionPlatform, FunctionState, Router, Routing};
+use flow_core::port::{FunctionPlatform, FunctionState, Route, Router, Routing};
 use flow_core::{Digest, ErrorKind, Name, StepError, name};
 use flow_scf::{ScfConfig, ScfFunctions};
 use flow_tencent::Credential;
@@ -87,9 +87,11 @@ async fn an_unknown_function_is_not_found_and_made_only_where_that_is_configured
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(has(&error, "configure", "new_functions"), "{error}");
     let router = world.functions.alias();
-    let error = router.routing(&SHOP).await.unwrap_err();
+    assert_eq!(router.routing(&SHOP).await.unwrap(), Routing::default());
+    let route = Route { weight: 100, addresses: vec!["scf:shop/1".to_owned()] };
+    let routing = Routing([(name!("1.0.0"), route)].into());
+    let error = router.route(&world.permit(), &SHOP, &routing).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(router.in_flight(&SHOP).await.unwrap_err().kind(), ErrorKind::NotFound);
     let error = world.functions.invoke(&SHOP, "1", &json!({})).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(world.asked("CreateFunction").is_empty());
