@@ -4,7 +4,7 @@ use std::process::Command;
 
 /// As the suite compiles its tests: so nothing is compiled a second time for an example.
 const AS_THE_SUITE: [&str; 4] =
-    ["--locked", "--workspace", "--features", "flow-testkit/mockall,flow-local/age"];
+    ["--locked", "--workspace", "--features", "flow-testkit/mockall,flow-testkit/cloud,flow-local/age"];
 
 /// Builds the example `name` and gives its program, for a test: `cargo test` of one target builds no examples. Whoever runs it while
 /// somebody may build it anew takes a copy.

@@ -32,7 +32,10 @@ pub fn kept_folder() -> Outside<PathBuf> {
 }
 
 /// The newest folder `prefix*` of the kept ones.
-pub(crate) fn newest_kept(prefix: &str) -> Outside<PathBuf> {
+///
+/// # Errors
+/// Where there is none.
+pub fn newest_kept(prefix: &str) -> Outside<PathBuf> {
     let kept = kept_folder()?;
     let mut found: Vec<(Vec<u64>, PathBuf)> = Vec::new();
     for entry in std::fs::read_dir(&kept)? {

@@ -18,6 +18,8 @@ pub(crate) struct KeptPackage {
     pub(crate) registry: Registry,
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
+    /// What stands in the same folder, by name and version.
+    pub(crate) with: &'static [(&'static str, &'static str)],
     pub(crate) long_only: bool,
 }
 
@@ -26,8 +28,8 @@ pub(crate) struct KeptPackage {
 pub(crate) struct Registry {
     /// The command that installs a package into a folder.
     pub(crate) install: fn(&KeptPackage, &Path) -> Command,
-    /// Whether a folder holds a package in its version.
-    pub(crate) is_in: fn(&KeptPackage, &Path) -> bool,
+    /// Whether a folder holds this name in this version.
+    pub(crate) is_in: fn(&Path, &str, &str) -> bool,
 }
 
 /// Why a package is missing.
@@ -80,13 +82,18 @@ impl KeptPackage {
         fs::rename(&draft, &place).map_err(unusable(&place))
     }
 
+    /// Names and versions of all that is in the folder.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        std::iter::once((self.name, self.version)).chain(self.with.iter().copied())
+    }
+
     /// The name of its folder; that of an npm package may have a scope.
     fn folder(&self) -> String {
         format!("{}-{}", self.name.trim_start_matches('@').replace('/', "-"), self.version)
     }
 
     fn is_in(&self, folder: &Path) -> bool {
-        (self.registry.is_in)(self, folder)
+        self.all().all(|(name, version)| (self.registry.is_in)(folder, name, version))
     }
 
     fn install(&self, into: &Path) -> Result<(), KeptError> {
@@ -112,11 +119,11 @@ mod tests {
     use super::*;
 
     fn one(install: fn(&KeptPackage, &Path) -> Command) -> KeptPackage {
-        let is_in = |package: &KeptPackage, folder: &Path| {
-            fs::read_to_string(folder.join("version")).is_ok_and(|found| found.trim() == package.version)
+        let is_in = |folder: &Path, _: &str, version: &str| {
+            fs::read_to_string(folder.join("version")).is_ok_and(|found| found.trim() == version)
         };
         let registry = Registry { install, is_in };
-        KeptPackage { registry, name: "@some/one", version: "1.2.3", long_only: false }
+        KeptPackage { registry, name: "@some/one", version: "1.2.3", with: &[], long_only: false }
     }
 
     /// Runs a shell's script in the folder.

@@ -97,7 +97,7 @@ async fn dated(cloud: Arc<Cloud>, request: hyper::Request<Incoming>) -> Result<R
     Ok(response)
 }
 
-async fn answer(cloud: &Cloud, request: hyper::Request<Incoming>) -> Result<Response<Body>, Dropped> {
+async fn answer(cloud: &Arc<Cloud>, request: hyper::Request<Incoming>) -> Result<Response<Body>, Dropped> {
     let request = read(request).await?;
     let code = request.method == "GET" && request.path.starts_with(scf::DOWNLOADS);
     if let Some(command) = request.path.strip_prefix("/__fake__/").filter(|_| !code) {
@@ -139,7 +139,7 @@ async fn answer(cloud: &Cloud, request: hyper::Request<Incoming>) -> Result<Resp
             if let Some(Strike::Delay(delay)) = other {
                 tokio::time::sleep(*delay).await;
             }
-            carry_out(cloud, part, &request, &id)
+            carry_out(cloud, part, &request, &id).await
         }
     };
     log(&reply.result);
@@ -193,10 +193,10 @@ fn name(cloud: &Cloud, part: Part, request: &Request) -> (String, String, String
     }
 }
 
-fn carry_out(cloud: &Cloud, part: Part, request: &Request, id: &str) -> Reply {
+async fn carry_out(cloud: &Arc<Cloud>, part: Part, request: &Request, id: &str) -> Reply {
     match part {
         Part::Api => {
-            let answer = envelope::call(cloud, request);
+            let answer = call(cloud, request).await;
             let result = answer.as_ref().err().map_or("ok", |error| error.code.as_str());
             Reply::new(200, "application/json", envelope::body(&answer, id), result)
         }
@@ -204,6 +204,18 @@ fn carry_out(cloud: &Cloud, part: Part, request: &Request, id: &str) -> Reply {
         Part::Edge => cloud.with(|world| cdn::fetch(world, request)),
         Part::Storage => cos::answer(cloud, request, id),
     }
+}
+
+/// A function's own code may take its time, and may call the cloud: it gets a thread.
+async fn call(cloud: &Arc<Cloud>, request: &Request) -> envelope::Answer {
+    if !matches!(request.header("x-tc-action"), Some("Invoke" | "InvokeFunction")) {
+        return envelope::call(cloud, request);
+    }
+    let (cloud, request) = (Arc::clone(cloud), request.clone());
+    let ended = tokio::task::spawn_blocking(move || envelope::call(&cloud, &request)).await;
+    ended.unwrap_or_else(|error| {
+        Err(ApiError::new("InternalError", format!("the function's code ended: {error}")))
+    })
 }
 
 /// The zip of a function's code; the address holds for as long as a version has it.

@@ -69,6 +69,9 @@ await refused(() => functions.GetFunction({ FunctionName: "nobody" }), "Resource
 const wrong = client(scf.Client, "scf", { ...key, secretKey: "another" });
 await refused(() => wrong.GetFunction({ FunctionName }), "AuthFailure.SignatureFailure");
 
+await control("faults", { kind: "error", service: "scf", action: "GetFunction", code: "RequestLimitExceeded", times: 1 });
+await refused(() => functions.GetFunction({ FunctionName }), "RequestLimitExceeded");
+
 const delivery = client(cdn.Client, "cdn");
 const { TaskId } = await delivery.PurgeUrlsCache({ Urls: ["https://www.example.com/"] });
 await control("advance", { seconds: 10 });

@@ -23,8 +23,9 @@ ENDPOINT = sys.argv[1]
 KEY = ("AKIDFAKEFAKEFAKEFAKE00000000000001", "fakeSecretKey000000000000000001")
 
 
-def client(kind, key=KEY, region="ap-guangzhou"):
-    profile = ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=ENDPOINT, reqTimeout=20))
+def client(kind, key=KEY, region="ap-guangzhou", method="POST"):
+    http = HttpProfile(protocol="http", endpoint=ENDPOINT, reqTimeout=20, reqMethod=method)
+    profile = ClientProfile(httpProfile=http)
     return kind(credential.Credential(*key), region, profile)
 
 
@@ -103,6 +104,16 @@ def functions():
     refused(lambda: ask("GetAlias", Name="nobody"), "ResourceNotFound.Alias")
 
 
+def in_the_query():
+    api = client(scf_client.ScfClient, method="GET")
+    ask = lambda action, **given: getattr(api, action)(request(scf, action, FunctionName="shop", **given))
+    routing = {"AdditionalVersionWeights": [{"Version": "1", "Weight": 0.5}], "AddtionVersionMatchs": []}
+    ask("UpdateAlias", Name="live", FunctionVersion="2", RoutingConfig=routing)
+    weights = ask("GetAlias", Name="live").RoutingConfig.AdditionalVersionWeights
+    assert [(each.Version, each.Weight) for each in weights] == [("1", 0.5)]
+    assert ask("ListVersionByFunction", Limit=1).FunctionVersion == ["$LATEST"]
+
+
 def refusals():
     given = request(scf, "GetFunction", FunctionName="nobody")
     refused(lambda: client(scf_client.ScfClient).GetFunction(given), "ResourceNotFound.Function")
@@ -142,6 +153,7 @@ def names():
 
 control("reset")
 functions()
+in_the_query()
 refusals()
 delivery()
 names()

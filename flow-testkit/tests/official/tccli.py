@@ -46,7 +46,7 @@ ACTIVE = ("--waiter", json.dumps({"expr": "Status", "to": "Active", "timeout": 3
 
 
 def settled():
-    control("advance", {"seconds": 10})
+    control("advance", {"seconds": 60})
 
 
 shop = {"FunctionName": "shop"}
@@ -56,6 +56,7 @@ control("config", {"delay": 1})
 ask("scf", "CreateFunction", **shop, Handler="index.main", Code={"ZipFile": zipped(b"old")})
 waited = run("scf", "GetFunction", *ACTIVE, **shop)
 assert waited.returncode == 0 and '"Status": "Active"' in waited.stdout, waited
+control("config", {"delay": 60})
 assert ask("scf", "PublishVersion", **shop)["FunctionVersion"] == "1"
 settled()
 ask("scf", "UpdateFunctionCode", **shop, Handler="index.main", ZipFile=zipped(b"new"))

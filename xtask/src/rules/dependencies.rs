@@ -168,7 +168,9 @@ fn refusal(from: Role, to: Role, name: &str) -> Option<&'static str> {
         (Role::Adapter, Role::Adapter) if !SHARED_BY_ADAPTERS.contains(&name) => {
             Some("an adapter knows no other adapter")
         }
-        (Role::Testkit, other) if other != Role::Core => Some("the testkit knows only the core"),
+        (Role::Testkit, other) if !matches!(other, Role::Core | Role::Proving) => {
+            Some("the testkit knows only the core")
+        }
         _ => None,
     }
 }
@@ -324,6 +326,15 @@ mod tests {
             found,
             ["flow-testkit: depends on `flow-local`: the testkit knows only the core [Dependencies]"]
         );
+    }
+
+    #[test]
+    fn the_testkits_own_tests_may_find_what_is_kept_for_tests() {
+        let found = problems(sound().needs_for_tests("flow-testkit", "flow-proving"));
+        assert_eq!(found, [""; 0]);
+        let found = problems(sound().needs("flow-testkit", "flow-proving"));
+        let expected = "flow-testkit: depends on `flow-proving`: only tests, examples and benches may start servers [Dependencies]";
+        assert_eq!(found, [expected]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) enum Action {
 }
 
 /// The features that nothing in the workspace turns on by itself; flow-tencent's has a step of its own (docs/adr/0009).
-pub(super) const FEATURES: &str = "flow-testkit/mockall,flow-local/age";
+pub(super) const FEATURES: &str = "flow-testkit/mockall,flow-testkit/cloud,flow-local/age";
 
 /// The library, unit and integration tests, UI tests among them. Doctests are a step of their own: none runs twice.
 const TESTS: Step = Step {

@@ -5,14 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use flow_core::durable::Journaled;
 use flow_core::gate::{OnSilence, Thresholds};
+use flow_core::journal::MemoryJournal;
+use flow_core::plan::Approvals;
 use flow_core::port::{Metrics, ProcessManager, Router, Sample};
 use flow_core::receipt::BuildFacts;
 use flow_core::stage::{Build, FunctionsActivity};
 use flow_core::strategy::{BlueGreen, Canary, CanaryStep};
-use flow_core::{Actor, Artifact, ErrorKind, Name, Service, StepError, Timestamp, Work, Workflow};
+use flow_core::{
+    Actor, Artifact, ErrorKind, Name, RunId, Service, Setting, StepError, Stopped, SystemClock, Timestamp, Work, Workflow,
+};
 use flow_testkit::fake::FakeStep;
-use flow_testkit::world::NotDeployed;
 use flow_testkit::{World as Stage, permit};
 use serde_json::json;
 
@@ -82,19 +86,29 @@ fn workflow(stage: &Stage, world: &World, counted: &Counted, artifact: &Artifact
     Workflow {
         build: Work::step(built.giving(BuildFacts { artifacts, ..BuildFacts::default() })),
         functions,
+        services: Work::not_applicable("there are functions only").by(Actor::new("ann").unwrap()),
         ..stage.workflow("any", BlueGreen::default()).unwrap()
     }
 }
 
+/// Carries out all eight stages, in real time: users call meanwhile.
+async fn deploy(stage: &Stage, workflow: &Workflow, release: &str) -> Result<(), Stopped> {
+    let clock = Arc::new(SystemClock::new());
+    let setting = Setting { clock, ..stage.setting(release).unwrap() };
+    let approved = workflow.plan(&setting).await.unwrap().approve(&Approvals::none()).unwrap();
+    let durable = Journaled::new(Arc::new(MemoryJournal::new()), RunId::new(release).unwrap());
+    workflow.run(approved, &durable).await.map(drop)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_of_flow_promotes_a_good_function_and_takes_a_bad_one_back() {
-    let (world, stage, counted) = (World::new().await, Stage::new(), Counted::default());
+    let (world, stage, counted) = (World::new().await, Stage::new().with_service("web", 1), Counted::default());
     let mut users = None;
-    let mut ended: Vec<Result<(), NotDeployed>> = Vec::new();
+    let mut ended = Vec::new();
     for (version, fails) in [("1.0.0", 0), ("1.1.0", 0), ("1.2.0", 50)] {
         let artifact = counted.release(&world, &Name::new(version).unwrap(), fails);
         let workflow = workflow(&stage, &world, &counted, &artifact, users.is_none());
-        ended.push(stage.carry_out(version, &workflow).await.map(drop));
+        ended.push(deploy(&stage, &workflow, version).await);
         users.get_or_insert_with(|| {
             let api = world.api.clone();
             tokio::spawn(async move {
@@ -109,13 +123,14 @@ async fn a_canary_of_flow_promotes_a_good_function_and_takes_a_bad_one_back() {
     let [first, good, bad] = ended.try_into().unwrap();
     first.unwrap();
     good.unwrap();
-    assert!(bad.unwrap_err().is_rolled_back());
+    assert!(matches!(bad, Err(Stopped::RolledBack { .. })), "{bad:?}");
 
     let router = world.functions.alias();
     let weights = router.routing(&SHOP).await.unwrap().weights().unwrap();
     assert_eq!(weights.to_string(), "1.1.0 100 %");
     let counted = counted.0.lock().unwrap().clone();
-    let (bad, all) = (counted[&Name::new("1.2.0").unwrap()], counted.values().map(|(calls, _)| calls).sum::<u64>());
+    let (bad, all) =
+        (counted[&Name::new("1.2.0").unwrap()], counted.values().map(|(calls, _)| calls).sum::<u64>());
     assert!(bad.1 > 0 && bad.0 * 2 < all, "{counted:?}");
     let running = world.functions.versions().instances(&SHOP).await.unwrap();
     let running: Vec<_> = running.iter().map(|instance| instance.version.as_str()).collect();

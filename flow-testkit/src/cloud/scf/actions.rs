@@ -58,9 +58,10 @@ fn create(world: &mut World, params: &Params<'_>) -> Answer {
     }
     let id = format!("lam-{:08x}", world.chance.next() >> 32);
     let mut function = Function::new(namespace.clone(), name.clone(), id, world.now);
+    // Only the code is missing until it is created.
+    function.live.configure(params)?;
     let mut snapshot = function.live.clone();
     snapshot.holds(&code(&world.storage, &world.appid, params)?);
-    snapshot.configure(params)?;
     let fault = world.faults.outcome(&name);
     function.begin("Creating", Becomes::Live(Box::new(snapshot)), world.due(), fault);
     world.functions.0.insert((namespace, name), function);

@@ -58,7 +58,7 @@ struct Run {
     started: Timestamp,
 }
 
-/// Calls a function. Its code runs beside the cloud, so it may call the cloud itself.
+/// Calls a function. Its code runs while nothing of the cloud is held.
 pub(in super::super) fn invoke(cloud: &Cloud, action: &str, params: &Params<'_>) -> Answer {
     let waits = match params.text("InvocationType") {
         None | Some("RequestResponse") => true,
