@@ -14,7 +14,8 @@ use flow_core::receipt::BuildFacts;
 use flow_core::stage::{Build, FunctionsActivity};
 use flow_core::strategy::{BlueGreen, Canary, CanaryStep};
 use flow_core::{
-    Actor, Artifact, ErrorKind, Name, RunId, Service, Setting, StepError, Stopped, SystemClock, Timestamp, Work, Workflow,
+    Actor, Artifact, ErrorKind, Name, RunId, Service, Setting, StepError, Stopped, SystemClock, Timestamp,
+    Work, Workflow,
 };
 use flow_testkit::fake::FakeStep;
 use flow_testkit::{World as Stage, permit};
@@ -102,7 +103,8 @@ async fn deploy(stage: &Stage, workflow: &Workflow, release: &str) -> Result<(),
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_of_flow_promotes_a_good_function_and_takes_a_bad_one_back() {
-    let (world, stage, counted) = (World::new().await, Stage::new().with_service("web", 1), Counted::default());
+    let (world, stage, counted) =
+        (World::new().await, Stage::new().with_service("web", 1), Counted::default());
     let mut users = None;
     let mut ended = Vec::new();
     for (version, fails) in [("1.0.0", 0), ("1.1.0", 0), ("1.2.0", 50)] {
