@@ -150,10 +150,10 @@ fn parse(text: &str, alias: &str) -> Result<Trigger, String> {
     if written != text {
         return Err(format!("must be written as `{written}`"));
     }
-    if let (TriggerDesc::Text(cron), "timer") = (&trigger.desc, trigger.kind.as_str()) {
-        if cron.split_whitespace().count() != 7 {
-            return Err(format!("`{cron}` is no cron expression of seven fields"));
-        }
+    if let (TriggerDesc::Text(cron), "timer") = (&trigger.desc, trigger.kind.as_str())
+        && cron.split_whitespace().count() != 7
+    {
+        return Err(format!("`{cron}` is no cron expression of seven fields"));
     }
     Ok(trigger)
 }

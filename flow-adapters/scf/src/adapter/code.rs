@@ -12,7 +12,7 @@ use flow_tencent::{Attributes, ObjectKey};
 use sha2::{Digest as _, Sha256};
 
 use super::functions::ScfFunctions;
-use crate::client::{Code, Function, LATEST, Platform, Row, Shares, missing};
+use crate::client::{Code, Function, LATEST, Platform, Row, Shares};
 use crate::mark::{Mark, code_of, is_made_here, made_by};
 
 /// A request has at most 10 MB; in base64 a package grows by a third.
@@ -161,7 +161,7 @@ impl ScfFunctions {
         package: Package,
     ) -> Result<(), StepError> {
         let Some(new) = &platform.config.new_functions else {
-            return Err(missing(function).fact("configure", "new_functions"));
+            return Err(platform.missing(function).await.fact("configure", "new_functions"));
         };
         let digest = package.digest;
         let code = Self::sendable(platform, function, package).await?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::alias::ScfAlias;
 use super::code::Package;
 use super::versions::ScfVersions;
-use crate::client::{Function, LATEST, Outcome, Platform, missing, named, number};
+use crate::client::{Function, LATEST, Outcome, Platform, named, number};
 use crate::config::ScfConfig;
 use crate::mark::Mark;
 
@@ -34,7 +34,7 @@ impl ScfFunctions {
         credentials: Arc<dyn Credentials>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StepError> {
-        Ok(Self { platform: Platform::open(config, &credentials, clock)? })
+        Ok(Self { platform: Platform::open(config, credentials, clock)? })
     }
 
     /// The router over the alias of these functions.
@@ -65,8 +65,10 @@ impl ScfFunctions {
 
     /// The function at rest, ready to be changed.
     pub(super) async fn standing(platform: &Platform, function: &str) -> Result<Function, StepError> {
-        let found = platform.settled(function).await?.filter(|found| !found.was_never_made());
-        found.ok_or_else(|| missing(function))
+        match platform.settled(function).await?.filter(|found| !found.was_never_made()) {
+            Some(found) => Ok(found),
+            None => Err(platform.missing(function).await),
+        }
     }
 
     /// The newest version with this mark and these variables that can be called.

@@ -8,8 +8,7 @@ use crate::client::{LATEST, Platform, Shares, number};
 impl ScfFunctions {
     /// Leads all callers to `version`: instances stand ready before, if they are to, and those of others go after.
     pub(super) async fn lead_to(platform: &Platform, function: &str, version: &str) -> Result<(), StepError> {
-        let found = Self::standing(platform, function).await?;
-        drop(found);
+        Self::standing(platform, function).await?;
         check_callable(platform, function, version).await?;
         if let Some(wanted) = platform.config.provisioned {
             platform.provide(function, version, wanted).await?;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use flow_core::{ErrorKind, Name, Problems, StepError};
 
 use super::functions::ScfFunctions;
-use crate::client::{LATEST, Platform, Shares, TriggerChange, TriggerRow, missing, named};
+use crate::client::{LATEST, Platform, Shares, TriggerChange, TriggerRow, named};
 use crate::trigger::{Trigger, can_be_made, parse_all};
 
 /// A trigger that calls something else than the alias: what it starts takes no part in a canary.
@@ -69,7 +69,6 @@ impl ScfFunctions {
         if old == wanted {
             return Ok(());
         }
-        platform.function(function, None).await?.ok_or_else(|| missing(function))?;
         for (name, trigger) in wanted.iter().filter(|(_, trigger)| trigger.qualifier.is_some()) {
             let qualifier = trigger.qualifier.as_deref().unwrap_or_default();
             tracing::warn!(

@@ -81,18 +81,44 @@ action!(UpdateAlias -> Carried {
 });
 action!(DeleteAlias -> Carried { name: &'a str });
 action!(ListTriggers -> Triggers { offset: u32, limit: u32 });
-action!(CreateTrigger -> Carried {
-    trigger_name: &'a str, r#type: &'a str, trigger_desc: &'a str, qualifier: &'a str, enable: &'a str, custom_argument: &'a str
-});
-action!(UpdateTrigger -> Carried {
-    trigger_name: &'a str, r#type: &'a str, trigger_desc: &'a str, qualifier: &'a str, enable: &'a str, custom_argument: &'a str
-});
 action!(DeleteTrigger -> Carried {
     trigger_name: &'a str, r#type: &'a str, trigger_desc: Option<&'a str>, qualifier: &'a str
 });
 action!(PutProvisionedConcurrencyConfig -> Carried { qualifier: &'a str, version_provisioned_concurrency_num: u32 });
 action!(GetProvisionedConcurrencyConfig -> Provisioned {});
 action!(DeleteProvisionedConcurrencyConfig -> Carried { qualifier: &'a str });
+
+/// What a trigger is to be.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Terms<'a> {
+    pub(crate) function_name: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) trigger_name: &'a str,
+    pub(crate) r#type: &'a str,
+    pub(crate) trigger_desc: String,
+    pub(crate) qualifier: &'a str,
+    pub(crate) enable: &'a str,
+    pub(crate) custom_argument: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct CreateTrigger<'a>(pub(crate) Terms<'a>);
+
+impl Action for CreateTrigger<'_> {
+    const NAME: &'static str = "CreateTrigger";
+    type Answer = Carried;
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct UpdateTrigger<'a>(pub(crate) Terms<'a>);
+
+impl Action for UpdateTrigger<'_> {
+    const NAME: &'static str = "UpdateTrigger";
+    type Answer = Carried;
+}
 
 /// Calls a version and waits for its answer.
 #[derive(Serialize)]

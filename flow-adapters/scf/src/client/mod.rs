@@ -8,5 +8,5 @@ mod write;
 
 pub(crate) use actions::Code;
 pub(crate) use model::{Alias, Function, LATEST, Outcome, Row, TriggerRow, number};
-pub(crate) use platform::{Platform, missing, named};
+pub(crate) use platform::{Platform, named};
 pub(crate) use write::{Shares, TriggerChange};

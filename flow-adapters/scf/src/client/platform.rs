@@ -33,7 +33,7 @@ pub(crate) struct Platform {
 impl Platform {
     pub(crate) fn open(
         config: ScfConfig,
-        credentials: &Arc<dyn Credentials>,
+        credentials: Arc<dyn Credentials>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Problems> {
         let mut problems = config.check().err().unwrap_or_default();
@@ -51,10 +51,10 @@ impl Platform {
             region: Some(config.region.clone()),
             endpoint: config.endpoint.clone(),
         };
-        let api = Api::new(api, Arc::clone(credentials), Arc::clone(&clock));
+        let api = Api::new(api, Arc::clone(&credentials), Arc::clone(&clock));
         let api = api.map_err(|found| gather("", &found)).ok();
         let bucket = config.code_bucket.as_ref().map(|bucket| bucket.cos(&config.region));
-        let cos = bucket.map(|bucket| Cos::new(&bucket, Arc::clone(credentials), Arc::clone(&clock)));
+        let cos = bucket.map(|bucket| Cos::new(&bucket, credentials, Arc::clone(&clock)));
         let cos = cos.and_then(|cos| cos.map_err(|found| gather("code_bucket.", &found)).ok());
         let Some(api) = api.filter(|_| problems.as_slice().is_empty()) else { return Err(problems) };
         Ok(Self { api, cos, clock, cancel: CancelToken::new(), config: Arc::new(config) })
@@ -94,7 +94,7 @@ impl Platform {
     }
 
     async fn read<A: Action>(&self, function: &str, action: &A) -> Result<A::Answer, StepError> {
-        self.found(function, action).await?.ok_or_else(|| missing(function))
+        self.api.call(action, Nature::Reads).await.map_err(|error| told(error, function))
     }
 
     /// What `action` answers; none where what it names does not exist.
@@ -114,6 +114,14 @@ impl Platform {
     ) -> Result<Option<Function>, StepError> {
         self.found(function, &GetFunction { function_name: function, namespace: self.namespace(), qualifier })
             .await
+    }
+
+    /// Why there is no such function: the platform's own word, with its code and request id.
+    pub(crate) async fn missing(&self, function: &str) -> StepError {
+        let action = GetFunction { function_name: function, namespace: self.namespace(), qualifier: None };
+        let never_made =
+            || StepError::new(ErrorKind::NotFound, "the function could not be made, nothing stands there");
+        self.read(function, &action).await.err().unwrap_or_else(|| never_made().fact("function", function))
     }
 
     /// The digest of the code of a version.
@@ -223,8 +231,4 @@ pub(crate) fn named(function: &Name) -> Result<&str, Problems> {
 /// An error of the platform, with the function that it is about.
 pub(super) fn told(error: ApiError, function: &str) -> StepError {
     StepError::from(error).fact("function", function)
-}
-
-pub(crate) fn missing(function: &str) -> StepError {
-    StepError::new(ErrorKind::NotFound, "there is no such function").fact("function", function)
 }

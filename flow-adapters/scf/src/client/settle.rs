@@ -7,7 +7,7 @@ use flow_tencent::{Action, Failure, Nature};
 use futures::future::BoxFuture;
 
 use super::model::Function;
-use super::platform::{Platform, missing, told};
+use super::platform::{Platform, told};
 
 /// How often one change is sent, each time after the platform was looked at.
 const ROUNDS: u32 = 3;
@@ -106,7 +106,9 @@ impl Platform {
     /// Where it has failed, with the platform's reasons; each error leaves open what stands.
     pub(super) async fn rested(&self, function: &str) -> Result<Function, StepError> {
         let found = self.settled(function).await.map_err(StepError::after_effect)?;
-        let found = found.ok_or_else(|| missing(function).after_effect())?;
+        let gone =
+            || StepError::in_doubt("the function went while it was changed").fact("function", function);
+        let found = found.ok_or_else(gone)?;
         found.failure(function).map_or(Ok(found), |failure| Err(failure.after_effect()))
     }
 

@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use super::actions::{
     Code, CreateAlias, CreateFunction, CreateTrigger, DeleteAlias, DeleteFunction, DeleteFunctionVersion,
     DeleteProvisionedConcurrencyConfig, DeleteTrigger, Environment, PublishVersion,
-    PutProvisionedConcurrencyConfig, RoutingConfig, UpdateAlias, UpdateFunctionCode,
+    PutProvisionedConcurrencyConfig, RoutingConfig, Terms, UpdateAlias, UpdateFunctionCode,
     UpdateFunctionConfiguration, UpdateTrigger, Variable, VersionWeight,
 };
 use super::model::{Alias, LATEST, TriggerRow};
@@ -238,6 +238,14 @@ impl Platform {
             .boxed()
         };
         match change {
+            TriggerChange::Create(trigger) => {
+                let action = CreateTrigger(self.terms(function, trigger_name, trigger));
+                self.carry_out(function, &action, done).await?;
+            }
+            TriggerChange::Update(trigger) => {
+                let action = UpdateTrigger(self.terms(function, trigger_name, trigger));
+                self.carry_out(function, &action, done).await?;
+            }
             TriggerChange::Delete(row) => {
                 let (r#type, trigger_desc, qualifier) =
                     (&*row.r#type, row.trigger_desc.as_deref(), row.bound_to());
@@ -245,39 +253,22 @@ impl Platform {
                     DeleteTrigger { function_name, namespace, trigger_name, r#type, trigger_desc, qualifier };
                 self.carry_out(function, &action, done).await?;
             }
-            TriggerChange::Create(trigger) | TriggerChange::Update(trigger) => {
-                let (r#type, trigger_desc) = (&*trigger.kind, &*trigger.sent());
-                let qualifier = trigger.qualifier.as_deref().unwrap_or(&self.config.alias);
-                let enable = if trigger.calls == Calls::On { "OPEN" } else { "CLOSE" };
-                let custom_argument = &*trigger.argument;
-                if matches!(change, TriggerChange::Create(_)) {
-                    let action = CreateTrigger {
-                        function_name,
-                        namespace,
-                        trigger_name,
-                        r#type,
-                        trigger_desc,
-                        qualifier,
-                        enable,
-                        custom_argument,
-                    };
-                    self.carry_out(function, &action, done).await?;
-                } else {
-                    let action = UpdateTrigger {
-                        function_name,
-                        namespace,
-                        trigger_name,
-                        r#type,
-                        trigger_desc,
-                        qualifier,
-                        enable,
-                        custom_argument,
-                    };
-                    self.carry_out(function, &action, done).await?;
-                }
-            }
         }
         self.shown(function, "trigger", done).await
+    }
+
+    /// A trigger as the platform takes it.
+    fn terms<'a>(&'a self, function_name: &'a str, trigger_name: &'a str, trigger: &'a Trigger) -> Terms<'a> {
+        Terms {
+            function_name,
+            namespace: self.namespace(),
+            trigger_name,
+            r#type: &trigger.kind,
+            trigger_desc: trigger.sent(),
+            qualifier: trigger.qualifier.as_deref().unwrap_or(&self.config.alias),
+            enable: if trigger.calls == Calls::On { "OPEN" } else { "CLOSE" },
+            custom_argument: &trigger.argument,
+        }
     }
 
     /// A trigger as it is written: what it is bound to is left out where that is the alias.

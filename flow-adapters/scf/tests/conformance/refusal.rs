@@ -86,6 +86,7 @@ async fn an_unknown_function_is_not_found_and_made_only_where_that_is_configured
     let error = world.update(&SHOP, &world.telling("one")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(has(&error, "configure", "new_functions"), "{error}");
+    assert!(has(&error, "code", "ResourceNotFound.Function") && has(&error, "request id", ""), "{error}");
     let router = world.functions.alias();
     assert_eq!(router.routing(&SHOP).await.unwrap(), Routing::default());
     let route = Route { weight: 100, addresses: vec!["scf:shop/1".to_owned()] };

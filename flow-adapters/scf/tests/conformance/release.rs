@@ -208,3 +208,18 @@ async fn code_that_stands_nowhere_any_more_is_said_to_be_lost_and_nothing_is_put
     assert!(error.to_string().contains("kept nowhere"), "{error}");
     assert_eq!(code(&world, "$LATEST").await.as_deref(), Some("one"));
 }
+
+#[tokio::test]
+async fn a_publication_is_found_again_by_its_key_only_while_it_is_what_stands_in_place() {
+    let world = World::new().await;
+    world.update(&SHOP, &world.telling("one")).await.unwrap();
+    let permit = world.permit();
+    assert_eq!(world.functions.publish(&permit, &SHOP).await.unwrap(), "1");
+    assert_eq!(world.functions.publish(&permit, &SHOP).await.unwrap(), "1");
+    let variables = BTreeMap::from([(GREETING.to_owned(), "hello".to_owned())]);
+    world.functions.set_variables(&world.permit(), &SHOP, &variables).await.unwrap();
+    assert_eq!(world.functions.publish(&permit, &SHOP).await.unwrap(), "2");
+    world.update(&SHOP, &world.telling("two")).await.unwrap();
+    assert_eq!(world.functions.publish(&permit, &SHOP).await.unwrap(), "3");
+    assert_eq!(code(&world, "3").await.as_deref(), Some("two"));
+}
