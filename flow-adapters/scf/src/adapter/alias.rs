@@ -47,9 +47,6 @@ impl ScfAlias {
     }
 
     async fn empty(platform: &Platform, function: &str) -> Result<(), StepError> {
-        if platform.alias(function, &platform.config.alias).await?.is_none() {
-            return Ok(());
-        }
         let mut problems = Problems::default();
         let alias = &platform.config.alias;
         problems.check(
@@ -106,7 +103,10 @@ impl Router for ScfAlias {
         let (platform, function) = (self.platform.under(permit), named(service)?);
         let versions = check(routing, function)?;
         if versions.is_empty() {
-            return Self::empty(&platform, function).await;
+            return match self.leading(function).await? {
+                Some(_) => Self::empty(&platform, function).await,
+                None => Ok(()),
+            };
         }
         let now = platform.alias(function, self.alias_name()).await?;
         for version in versions.keys() {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,8 +34,8 @@ pub(super) struct Package {
 #[derive(Debug)]
 enum Content {
     Held(Bytes),
-    /// Too large for a request.
-    File(PathBuf),
+    /// Too large for a request; kept open, so that what is sent is what was hashed.
+    File(File),
 }
 
 impl Package {
@@ -46,13 +46,13 @@ impl Package {
     /// function can be, [`ErrorKind::Conflict`] where its digest is another.
     pub(super) async fn read(path: &Path, digest: Digest) -> Result<Self, StepError> {
         let path = path.to_owned();
-        let read = tokio::task::spawn_blocking(move || Self::open(path, digest)).await;
+        let read = tokio::task::spawn_blocking(move || Self::open(&path, digest)).await;
         read.unwrap_or_else(
             |error| Err(StepError::in_doubt("reading the package ended early").because(error)),
         )
     }
 
-    fn open(path: PathBuf, digest: Digest) -> Result<Self, StepError> {
+    fn open(path: &Path, digest: Digest) -> Result<Self, StepError> {
         let unreadable = |error: std::io::Error| {
             let kind = match error.kind() {
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -61,7 +61,7 @@ impl Package {
             };
             StepError::new(kind, "the package cannot be read").fact("path", path.display()).because(error)
         };
-        let file = File::open(&path).map_err(unreadable)?;
+        let file = File::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         let mut problems = Problems::default();
         problems.check(metadata.is_file(), "code", "must be a file");
@@ -70,7 +70,7 @@ impl Package {
             problems.add("code", format!("has {size} bytes, a package has at most {PACKAGE_MAX}"));
         }
         problems.into_result()?;
-        let (held, found) = hashed(file).map_err(unreadable)?;
+        let (held, found) = hashed(&file).map_err(unreadable)?;
         if !held.starts_with(b"PK") {
             let mut problems = Problems::default();
             problems.add("code", format!("`{}` is no zip", path.display()));
@@ -82,13 +82,13 @@ impl Package {
                 .fact("wanted", digest)
                 .fact("found", found));
         }
-        let content = if held.len() > INLINE_MAX { Content::File(path) } else { Content::Held(held.into()) };
+        let content = if held.len() > INLINE_MAX { Content::File(file) } else { Content::Held(held.into()) };
         Ok(Self { digest, content })
     }
 }
 
 /// The beginning of a file, one byte more than goes into a request if there is so much, and the digest of all of it.
-fn hashed(mut file: File) -> std::io::Result<(Vec<u8>, Digest)> {
+fn hashed(mut file: &File) -> std::io::Result<(Vec<u8>, Digest)> {
     let (mut held, mut hasher, mut buffer) = (Vec::new(), Sha256::new(), vec![0; 64 * 1024]);
     loop {
         let length = file.read(&mut buffer)?;
@@ -195,14 +195,7 @@ impl ScfFunctions {
             let attributes = Attributes::default();
             match package.content {
                 Content::Held(bytes) => bucket.put(&key, bytes, &attributes).await?,
-                Content::File(path) => {
-                    let opened = tokio::task::spawn_blocking(move || File::open(path)).await;
-                    let file = opened.map_err(std::io::Error::other).and_then(|opened| opened);
-                    let unreadable = |error| {
-                        StepError::new(ErrorKind::Invalid, "the package cannot be read").because(error)
-                    };
-                    bucket.put_file(&key, file.map_err(unreadable)?, &attributes).await?
-                }
+                Content::File(file) => bucket.put_file(&key, file, &attributes).await?,
             };
         }
         Ok(Self::stored(platform, &key))

@@ -17,7 +17,8 @@ use crate::launched::{DESCRIPTION_MAX, Launched};
 /// launched with. A service has one instance per release, for an alias divides calls among two versions: `size` is 1. Arguments, directory
 /// and health path are kept and mean nothing here. What is not published changes with each launch and is not put back.
 ///
-/// The calls of an instance are sent to it by the alias: a rollout uses it together with [`ScfAlias`](crate::ScfAlias).
+/// The calls of an instance are sent to it by the alias: a rollout uses it together with [`ScfAlias`](crate::ScfAlias). The alias leads to
+/// nothing else: where it does, a launch is refused, for no rollout could lead callers back to what it did not launch.
 #[derive(Debug, Clone)]
 pub struct ScfVersions {
     platform: Platform,
@@ -46,6 +47,27 @@ impl ScfVersions {
             .await?
             .into_iter()
             .find(|(_, launched)| launched.instance == *instance))
+    }
+
+    /// Refuses a function whose callers are on what was not launched here: no rollout could lead them back to it.
+    async fn check_alias(
+        platform: &Platform,
+        function: &str,
+        all: &[(Row, Launched)],
+    ) -> Result<(), StepError> {
+        let name = &platform.config.alias;
+        let Some(alias) = platform.alias(function, name).await? else { return Ok(()) };
+        let additional = alias.additional().iter().map(|one| &one.version);
+        let strange = std::iter::once(&alias.function_version)
+            .chain(additional)
+            .find(|version| !all.iter().any(|(row, _)| row.version == **version));
+        strange.map_or(Ok(()), |version| {
+            let problem = "the alias leads to a version that no rollout launched: give the rollouts an alias of their own";
+            Err(StepError::new(ErrorKind::Conflict, problem)
+                .fact("function", function)
+                .fact("alias", name)
+                .fact("version", version))
+        })
     }
 
     /// All versions that are instances, published or not.
@@ -84,7 +106,9 @@ impl ProcessManager for ScfVersions {
         let launched = Launched::of(spec);
         let description = launched.to_string();
         check(spec, &description)?;
-        if let Some((row, found)) = Self::find(&platform, function, &spec.instance).await? {
+        let all = Self::all(&platform, function).await?;
+        Self::check_alias(&platform, function, &all).await?;
+        if let Some((row, found)) = all.into_iter().find(|(_, launched)| launched.instance == spec.instance) {
             if row.has_failed() {
                 platform.delete_version(function, &row.version).await?;
             } else if found.digest == spec.digest {

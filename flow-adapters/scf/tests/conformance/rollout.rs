@@ -9,13 +9,13 @@ use flow_core::durable::Journaled;
 use flow_core::gate::{OnSilence, Thresholds};
 use flow_core::journal::MemoryJournal;
 use flow_core::plan::Approvals;
-use flow_core::port::{Metrics, ProcessManager, Router, Sample};
+use flow_core::port::{HealthCheck, LaunchSpec, Metrics, ProcessManager, Route, Router, Routing, Sample};
 use flow_core::receipt::BuildFacts;
 use flow_core::stage::{Build, FunctionsActivity};
 use flow_core::strategy::{BlueGreen, Canary, CanaryStep};
 use flow_core::{
     Actor, Artifact, ErrorKind, Name, RunId, Service, Setting, StepError, Stopped, SystemClock, Timestamp,
-    Work, Workflow,
+    Work, Workflow, name,
 };
 use flow_testkit::fake::FakeStep;
 use flow_testkit::{World as Stage, permit};
@@ -62,7 +62,7 @@ impl Counted {
 
 fn workflow(stage: &Stage, world: &World, counted: &Counted, artifact: &Artifact, first: bool) -> Workflow {
     let artifacts = [(SHOP, artifact.clone())].into();
-    let built = FakeStep::<Build>::in_ledger(flow_core::name!("build"), stage.ledger());
+    let built = FakeStep::<Build>::in_ledger(name!("build"), stage.ledger());
     let gate = Thresholds {
         max_failure_ratio: 0.05,
         max_p99_ms: None,
@@ -146,16 +146,16 @@ async fn a_version_that_an_alias_leads_to_is_not_stopped_and_launching_twice_is_
     let world = World::new().await;
     let artifact = world.telling("one");
     let versions = world.functions.versions();
-    let spec = flow_core::port::LaunchSpec {
+    let spec = LaunchSpec {
         service: SHOP,
-        instance: flow_core::name!("one-0"),
-        version: flow_core::name!("1.0.0"),
+        instance: name!("one-0"),
+        version: name!("1.0.0"),
         digest: artifact.digest,
         program: artifact.path.clone(),
         args: Vec::new(),
         env: [("GREETING".to_owned(), "hello".to_owned())].into(),
         directory: "/".into(),
-        health: flow_core::port::HealthCheck { path: "/".to_owned(), timeout: Duration::from_secs(1) },
+        health: HealthCheck { path: "/".to_owned(), timeout: Duration::from_secs(1) },
     };
     assert_eq!(versions.instances(&SHOP).await.unwrap(), []);
     let launched = versions.launch(&permit(), &spec).await.unwrap();
@@ -164,19 +164,43 @@ async fn a_version_that_an_alias_leads_to_is_not_stopped_and_launching_twice_is_
     assert_eq!(versions.instances(&SHOP).await.unwrap(), [launched]);
     assert_eq!(versions.launched(&SHOP, &spec.instance).await.unwrap(), spec);
     let other = world.telling("two");
-    let taken = flow_core::port::LaunchSpec { digest: other.digest, program: other.path, ..spec.clone() };
+    let taken = LaunchSpec { digest: other.digest, program: other.path, ..spec.clone() };
     assert_eq!(versions.launch(&permit(), &taken).await.unwrap_err().kind(), ErrorKind::Conflict);
 
     let router = world.functions.alias();
-    let route = flow_core::port::Route { weight: 100, addresses: vec!["scf:shop/1".to_owned()] };
-    let routing = flow_core::port::Routing([(spec.version.clone(), route)].into());
+    let route = Route { weight: 100, addresses: vec!["scf:shop/1".to_owned()] };
+    let routing = Routing([(spec.version.clone(), route)].into());
     router.route(&permit(), &SHOP, &routing).await.unwrap();
     let refused = versions.stop(&permit(), &SHOP, &spec.instance, Duration::ZERO).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert_eq!(world.answers().await.as_deref(), Some("one"));
-    router.route(&permit(), &SHOP, &flow_core::port::Routing::default()).await.unwrap();
+    router.route(&permit(), &SHOP, &Routing::default()).await.unwrap();
     for _ in 0..2 {
         versions.stop(&permit(), &SHOP, &spec.instance, Duration::ZERO).await.unwrap();
     }
     assert_eq!(versions.instances(&SHOP).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_function_whose_callers_are_on_what_no_rollout_launched_is_not_rolled_out() {
+    let world = World::new().await;
+    world.release(&SHOP, "one").await;
+    let artifact = world.telling("two");
+    let spec = LaunchSpec {
+        service: SHOP,
+        instance: name!("two-0"),
+        version: name!("2.0.0"),
+        digest: artifact.digest,
+        program: artifact.path,
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        directory: "/".into(),
+        health: HealthCheck { path: "/".to_owned(), timeout: Duration::from_secs(1) },
+    };
+    let versions = world.functions.versions();
+    let error = versions.launch(&permit(), &spec).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!((world.carried_out("UpdateFunctionCode"), world.carried_out("PublishVersion")), (0, 1));
+    let own = world.opened(|config| flow_scf::ScfConfig { alias: "rollouts".into(), ..config }).versions();
+    own.launch(&permit(), &spec).await.unwrap();
 }
