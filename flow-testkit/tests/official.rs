@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use flow_proving::{is_long, newest_kept};
+use flow_proving::{Outside, is_long, newest_kept};
 use flow_testkit::cloud::{FakeCloud, FakeCloudConfig};
 
 /// Where a script finds its client.
@@ -22,42 +22,43 @@ struct Client {
 
 impl Client {
     /// Runs the script against a cloud of its own: once, and three times in a row in the long tier.
-    fn runs(&self, script: &str, address: impl Fn(&FakeCloud) -> Vec<String>) {
-        let packages = newest_kept(self.kept).unwrap();
+    fn runs(&self, script: &str, address: impl Fn(&FakeCloud) -> Vec<String>) -> Outside<()> {
+        let packages = newest_kept(self.kept)?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/official").join(script);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let cloud = runtime.block_on(FakeCloud::start(&FakeCloudConfig::default())).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let cloud = runtime.block_on(FakeCloud::start(&FakeCloudConfig::default()))?;
         for run in 0..if is_long() { 3 } else { 1 } {
             let mut command = Command::new(self.program);
             command.arg(&script).args(address(&cloud)).env(self.variable, &packages);
-            let ended = command.output().unwrap();
+            let ended = command.output()?;
             let told = String::from_utf8_lossy(&ended.stdout);
             let errors = String::from_utf8_lossy(&ended.stderr);
             assert!(ended.status.success() && told.starts_with("ok "), "run {run}: {told}\n{errors}");
             assert!(!cloud.log().is_empty());
         }
+        Ok(())
     }
 }
 
 #[test]
-fn the_command_line_deploys_and_is_refused() {
-    PYTHON.runs("tccli.py", |cloud| vec![cloud.address().to_string()]);
+fn the_command_line_deploys_and_is_refused() -> Outside<()> {
+    PYTHON.runs("tccli.py", |cloud| vec![cloud.address().to_string()])
 }
 
 #[test]
-fn the_python_library_deploys_and_is_refused() {
-    PYTHON.runs("sdk.py", |cloud| vec![cloud.address().to_string()]);
+fn the_python_library_deploys_and_is_refused() -> Outside<()> {
+    PYTHON.runs("sdk.py", |cloud| vec![cloud.address().to_string()])
 }
 
 #[test]
-fn the_python_library_of_object_storage_uploads_lists_deletes_and_is_refused() {
+fn the_python_library_of_object_storage_uploads_lists_deletes_and_is_refused() -> Outside<()> {
     PYTHON.runs("cos.py", |cloud| {
         let address = cloud.address();
         vec![address.ip().to_string(), address.port().to_string()]
-    });
+    })
 }
 
 #[test]
-fn the_node_libraries_deploy_and_are_refused() {
-    NODE.runs("sdk.mjs", |cloud| vec![cloud.address().port().to_string()]);
+fn the_node_libraries_deploy_and_are_refused() -> Outside<()> {
+    NODE.runs("sdk.mjs", |cloud| vec![cloud.address().port().to_string()])
 }

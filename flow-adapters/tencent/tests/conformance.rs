@@ -1,4 +1,5 @@
-//! The API's envelope and the object storage over real connections, with a server that answers as it is told.
+//! The API's envelope and the object storage over real connections: with a server that answers as it is told, and with a fake cloud that
+//! verifies signatures by its own code and keeps what it is given.
 
 #[cfg(test)]
 #[path = "../src/skipping_clock.rs"]
@@ -7,6 +8,9 @@ mod skipping_clock;
 #[cfg(test)]
 #[path = "conformance/api.rs"]
 mod api;
+#[cfg(test)]
+#[path = "conformance/cloud.rs"]
+mod cloud;
 #[cfg(test)]
 #[path = "conformance/credentials.rs"]
 mod credentials;

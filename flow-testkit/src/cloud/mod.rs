@@ -8,13 +8,27 @@
 //! CDN is its edge; the rest is object storage, with the bucket in the host, as the first part of the path, or the default one.
 //!
 //! ```
+//! use std::time::Duration;
+//!
 //! use flow_testkit::cloud::{FakeCloud, FakeCloudConfig};
+//! use serde_json::json;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! let cloud = FakeCloud::start(&FakeCloudConfig::default()).await.unwrap();
-//! assert!(cloud.url().starts_with("http://127.0.0.1:"));
+//! let cloud = FakeCloud::start(&FakeCloudConfig::default()).await?;
+//! // What runs when a function with this code is called, and what readers meet at a domain.
+//! cloud.register(b"the bytes of a zip", |call| Ok(json!({ "hello": call.event["name"] })));
+//! cloud.serve_domain("www.example.com", "site-1250000000");
+//! // The next alias is moved, and the answer is lost on its way.
+//! cloud.fault(serde_json::from_value(json!({ "kind": "drop_after", "service": "scf", "action": "UpdateAlias" }))?);
+//!
+//! // Here something deploys against `cloud.url()`; what takes its time ends when the clock says so.
+//! cloud.clock().advance(Duration::from_secs(60));
+//!
+//! // And these judge it.
 //! assert!(cloud.log().is_empty());
-//! # });
+//! assert!(cloud.objects("site-1250000000").is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
 //! ```
 
 mod cdn;

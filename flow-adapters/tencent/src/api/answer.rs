@@ -118,6 +118,14 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_in_an_answer_is_told_without_its_value() {
+        let answer = |response: &str| serde_json::from_str::<Value>(response).unwrap();
+        let error = carried_out::<u64>(SUBJECT, answer(r#""s3cret, expected s3cret""#)).unwrap_err();
+        assert!(error.message().ends_with("documented: expected u64"), "{error}");
+        assert!(!format!("{error:?}").contains("s3cret"));
+    }
+
+    #[test]
     fn an_error_that_nobody_documented_refuses_nothing() {
         for error in [r#""no""#, "{}", r#"{"Code":"NeverHeardOf"}"#, r#"{"Code":7}"#] {
             let body = format!(r#"{{"Response":{{"Error":{error},"RequestId":"r-1"}}}}"#);

@@ -4,10 +4,10 @@ use std::time::Duration;
 use flow_core::{CancelToken, Clock, Problems, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use serde::de::DeserializeOwned;
 
 use super::call::Call;
 use super::refusal::accepted;
+use super::xml::{Document, root};
 use crate::credential::held;
 use crate::ending::broken;
 use crate::endpoint::Endpoint;
@@ -107,7 +107,7 @@ impl Cos {
     }
 
     /// The same, and what the answer's XML says.
-    pub(super) async fn xml<T: DeserializeOwned + Send>(&self, call: &Call) -> Result<T, ApiError> {
+    pub(super) async fn xml<T: Document + Send>(&self, call: &Call) -> Result<T, ApiError> {
         self.ask(call, |answer| parsed(call, &answer)).await
     }
 
@@ -225,14 +225,15 @@ pub(super) fn error(call: &Call, failure: Failure, message: &'static str) -> Api
 }
 
 /// What an answer's XML says.
-pub(super) fn parsed<T: DeserializeOwned>(call: &Call, answer: &Incoming) -> Result<T, ApiError> {
-    let text = std::str::from_utf8(&answer.body)
-        .map_err(|reason| error(call, Failure::Unexpected, "the answer is no text").because(reason))?;
-    quick_xml::de::from_str(text).map_err(|reason| {
-        // Cut, or of a form that nobody documented.
-        let failure = Failure::Transient.seen_by(call.nature);
-        error(call, failure, "the answer is not the XML that is documented").because(reason)
-    })
+pub(super) fn parsed<T: Document>(call: &Call, answer: &Incoming) -> Result<T, ApiError> {
+    // Cut, a gateway's page, or of a form that nobody documented.
+    let unread =
+        error(call, Failure::Transient.seen_by(call.nature), "the answer is not the XML that is documented");
+    let text = std::str::from_utf8(&answer.body).unwrap_or_default();
+    if !root(text).is_some_and(|root| T::ROOTS.contains(&root.as_str())) {
+        return Err(unread.answered(answer.status, None));
+    }
+    quick_xml::de::from_str(text).map_err(|reason| unread.because(reason))
 }
 
 #[cfg(test)]

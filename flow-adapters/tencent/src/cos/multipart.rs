@@ -44,7 +44,7 @@ impl Cos {
     /// # Errors
     /// [`Failure::InDoubt`] where the answer was lost: an upload may stand, which [`uploads`](Self::uploads) tells.
     pub async fn begin_upload(&self, key: &ObjectKey, attributes: &Attributes) -> Result<Upload, ApiError> {
-        let call = Call::new("POST upload", Method::POST, Nature::Writes)
+        let call = Call::new("POST uploads", Method::POST, Nature::Writes)
             .on(key)
             .asking("uploads", "")
             .saying(attributes.headers());
@@ -108,7 +108,7 @@ impl Cos {
         parts: &[Part],
         whole: &Digests,
     ) -> Result<Stored, ApiError> {
-        let call = Call::new("POST complete", Method::POST, Nature::Writes).on(key).asking("uploadId", id);
+        let call = Call::new("POST upload", Method::POST, Nature::Writes).on(key).asking("uploadId", id);
         let quoted =
             |part: &Part| CompletePart { part_number: part.number, etag: format!("\"{}\"", part.etag) };
         let body = CompleteMultipartUpload { part: parts.iter().map(quoted).collect() };

@@ -168,7 +168,7 @@ impl Cos {
     pub async fn copy(&self, from: &ObjectKey, to: &ObjectKey) -> Result<Stored, ApiError> {
         let source = format!("{}{}", self.host(), encoded_path(&format!("/{from}")));
         let header = ("x-cos-copy-source".to_owned(), source);
-        let call = Call::new("PUT object copy", Method::PUT, Nature::Writes).on(to).saying([header]);
+        let call = Call::new("PUT copy", Method::PUT, Nature::Writes).on(to).saying([header]);
         let write = || {
             async {
                 let answer = self.carry_out(&call).await?;

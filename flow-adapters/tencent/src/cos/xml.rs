@@ -1,6 +1,13 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+/// What an answer's XML says, told by its root: of another document, such as a gateway's page, nothing is missing that may be absent.
+pub(super) trait Document: DeserializeOwned {
+    /// What the outermost element may be called.
+    const ROOTS: &'static [&'static str];
+}
 
 /// `<Error>`, which is also found in answers with status 200.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -11,7 +18,7 @@ pub(super) struct ErrorBody {
     pub(super) request_id: String,
 }
 
-/// `<ListBucketResult>`.
+/// The answer to a listing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct ListBucketResult {
@@ -19,6 +26,10 @@ pub(super) struct ListBucketResult {
     pub(super) next_marker: Option<String>,
     pub(super) encoding_type: Option<String>,
     pub(super) contents: Vec<Contents>,
+}
+
+impl Document for ListBucketResult {
+    const ROOTS: &'static [&'static str] = &["ListBucketResult"];
 }
 
 #[derive(Debug, Deserialize)]
@@ -30,21 +41,29 @@ pub(super) struct Contents {
     pub(super) size: u64,
 }
 
-/// `<InitiateMultipartUploadResult>`.
+/// The answer to the begin of an upload.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct InitiateResult {
     pub(super) upload_id: String,
 }
 
-/// `<CompleteMultipartUploadResult>` and `<CopyObjectResult>`.
+impl Document for InitiateResult {
+    const ROOTS: &'static [&'static str] = &["InitiateMultipartUploadResult"];
+}
+
+/// The answer to the end of an upload, and to a copy.
 #[derive(Debug, Deserialize)]
 pub(super) struct WrittenResult {
     #[serde(rename = "ETag")]
     pub(super) etag: String,
 }
 
-/// `<ListMultipartUploadsResult>`.
+impl Document for WrittenResult {
+    const ROOTS: &'static [&'static str] = &["CompleteMultipartUploadResult", "CopyObjectResult"];
+}
+
+/// The answer to a listing of uploads.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct ListUploadsResult {
@@ -53,6 +72,10 @@ pub(super) struct ListUploadsResult {
     pub(super) next_upload_id_marker: Option<String>,
     pub(super) encoding_type: Option<String>,
     pub(super) upload: Vec<UploadBody>,
+}
+
+impl Document for ListUploadsResult {
+    const ROOTS: &'static [&'static str] = &["ListMultipartUploadsResult"];
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,13 +87,17 @@ pub(super) struct UploadBody {
     pub(super) initiated: String,
 }
 
-/// `<ListPartsResult>`.
+/// The answer to a listing of parts.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct ListPartsResult {
     pub(super) is_truncated: bool,
     pub(super) next_part_number_marker: Option<String>,
     pub(super) part: Vec<PartBody>,
+}
+
+impl Document for ListPartsResult {
+    const ROOTS: &'static [&'static str] = &["ListPartsResult"];
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,11 +109,15 @@ pub(super) struct PartBody {
     pub(super) size: u64,
 }
 
-/// `<DeleteResult>` of a quiet request: what was not deleted.
+/// The answer to a quiet request to delete: what was not.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct DeleteResult {
     pub(super) error: Vec<DeleteError>,
+}
+
+impl Document for DeleteResult {
+    const ROOTS: &'static [&'static str] = &["DeleteResult"];
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,7 +164,7 @@ pub(super) fn error_in(body: &[u8]) -> Option<ErrorBody> {
 }
 
 /// The name of the outermost element.
-fn root(text: &str) -> Option<String> {
+pub(super) fn root(text: &str) -> Option<String> {
     let mut reader = Reader::from_str(text);
     loop {
         match reader.read_event().ok()? {

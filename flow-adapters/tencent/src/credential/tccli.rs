@@ -160,6 +160,7 @@ mod tests {
             (r#"{"secretId": "AKID1", "secretKey": ["s3cret"]}"#, ErrorKind::Invalid),
             (r#"{"secretId": "AKID1", "secretKey": "s3cret""#, ErrorKind::Invalid),
             (r#"{"secretId": "", "secretKey": "s3cret"}"#, ErrorKind::Invalid),
+            (r#""s3cret""#, ErrorKind::Invalid),
             (r#"{"secretId": "AKID1", "secretKey": "s3cret", "role-arn": "qcs::cam"}"#, ErrorKind::Invalid),
             (r#"{"secretId": "AKID1", "secretKey": "s3cret", "type": "cvm-role"}"#, ErrorKind::Invalid),
             (
@@ -170,7 +171,8 @@ mod tests {
             let (kept, file) = profile(content, "{}");
             let refused = file.credential().await.unwrap_err();
             assert_eq!(refused.kind(), kind, "{content}");
-            let said = format!("{refused:?} {refused}");
+            let source = std::error::Error::source(&refused);
+            let said = format!("{refused:?} {refused} {source:?}");
             assert!(said.contains(&kept.path().display().to_string()) && !said.contains("s3cret"), "{said}");
         }
     }

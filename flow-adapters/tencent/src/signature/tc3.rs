@@ -166,6 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn host_and_content_type_are_signed_in_lower_case() {
+        let credential = Credential::new("id", "key", None).unwrap();
+        let of = |host, content_type| {
+            let payload = Payload::Signed(b"{}");
+            let request = Request { method: "POST", query: "", host, content_type, service: "scf", payload };
+            sign(&request, &credential, Timestamp::UNIX_EPOCH)
+        };
+        assert_eq!(
+            of("scf.example", "application/json; charset=utf-8"),
+            of("SCF.example", " Application/JSON; charset=UTF-8")
+        );
+        assert_ne!(of("scf.example", "application/json"), of("cdn.example", "application/json"));
+    }
+
+    #[test]
     fn a_signature_is_not_shown() {
         assert_eq!(format!("{:?}", Authorization::new("Signature=abc".into())), "Authorization(***)");
     }

@@ -199,7 +199,8 @@ impl Action for Hurried {
 async fn a_write_whose_answer_does_not_come_in_time_is_in_doubt() {
     let server = Server::telling([Reply::Silence]).await;
     let call = api(&server.url(), &SkippingClock::default());
-    let error = call.call(&Hurried {}, Nature::Writes).await.unwrap_err();
+    let ended = tokio::time::timeout(Duration::from_secs(20), call.call(&Hurried {}, Nature::Writes)).await;
+    let error = ended.unwrap().unwrap_err();
     assert_eq!((error.failure(), error.message()), (Failure::InDoubt, "no answer came in time"));
     assert_eq!(server.asked().len(), 1);
 }

@@ -117,12 +117,17 @@ async fn a_completion_that_fails_inside_of_status_200_is_looked_at_and_repeated(
 #[tokio::test]
 async fn an_object_that_was_completed_from_other_content_is_damaged() {
     let done = "<CompleteMultipartUploadResult><ETag>\"x-1\"</ETag></CompleteMultipartUploadResult>";
-    let server = Server::telling([Reply::of(200, &[], done), about(b"987654321", &[], b"")]).await;
-    let error = cos(&server)
-        .complete_upload(&key("big"), "u", &[part(1, CONTENT)], &Digests::of(CONTENT))
-        .await
-        .unwrap_err();
-    assert_eq!(error.failure(), Failure::Damaged);
+    let told = vec![Reply::of(200, &[("x-cos-hash-crc64ecma", "1")], done)];
+    let asked_for = vec![Reply::of(200, &[], done), about(b"987654321", &[], b"")];
+    for replies in [told, asked_for] {
+        let server = Server::telling(replies).await;
+        let error = cos(&server)
+            .complete_upload(&key("big"), "u", &[part(1, CONTENT)], &Digests::of(CONTENT))
+            .await
+            .unwrap_err();
+        assert_eq!(error.failure(), Failure::Damaged);
+        assert!(server.was_asked());
+    }
 }
 
 #[tokio::test]

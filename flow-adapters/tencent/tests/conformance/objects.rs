@@ -336,6 +336,18 @@ async fn a_listing_goes_on_behind_its_marker_until_its_end() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_kind_is_no_empty_listing() {
+    let page = || Reply::of(200, &[], "<html><body>sign in</body></html>");
+    let empty = Reply::of(200, &[], "<?xml version='1.0'?><ListBucketResult xmlns='x'></ListBucketResult>");
+    let server = Server::telling([page(), Reply::of(200, &[], ""), empty]).await;
+    assert!(cos(&server).list_all("", 9).await.unwrap().is_empty());
+    assert_eq!(server.asked().len(), 3);
+
+    let server = Server::telling([page()]).await;
+    assert!(cos(&server).delete_many(&[key("a")]).await.unwrap_err().is_in_doubt());
+}
+
+#[tokio::test]
 async fn many_deletes_are_one_request_that_tells_what_stayed() {
     let body = "<DeleteResult><Error><Key>b&amp;</Key><Code>AccessDenied</Code><Message>no</Message></Error>\
                 <Error><Key>c</Key><Code>NoSuchKey</Code><Message>no</Message></Error></DeleteResult>";

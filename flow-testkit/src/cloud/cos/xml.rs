@@ -103,6 +103,7 @@ impl Document {
     }
 
     /// Adds an element with a text.
+    #[expect(clippy::needless_pass_by_value, reason = "texts, numbers and times are written alike")]
     pub(super) fn value(&mut self, name: &str, value: impl ToString) -> &mut Self {
         let value = escaped(&value.to_string());
         self.text.push_str(&format!("<{name}>{value}</{name}>"));

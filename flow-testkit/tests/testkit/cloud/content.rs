@@ -83,6 +83,31 @@ async fn parts_make_an_object() {
 }
 
 #[tokio::test]
+async fn parts_belong_to_their_own_upload_and_are_named_by_their_etags() {
+    let cloud = cloud().await;
+    let begun = content(&cloud, "POST", "/big?uploads", &[], b"").await.unwrap().text();
+    let id = begun.split_once("<UploadId>").unwrap().1.split_once('<').unwrap().0.to_owned();
+    let other = format!("/another?partNumber=1&uploadId={id}");
+    assert_eq!(content(&cloud, "PUT", &other, &[], b"part").await.unwrap().code(), "NoSuchUpload");
+    content(&cloud, "PUT", &format!("/big?partNumber=1&uploadId={id}"), &[], b"part").await.unwrap();
+    let list = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"0\"</ETag></Part></CompleteMultipartUpload>";
+    let target = format!("/big?uploadId={id}");
+    let refused = content(&cloud, "POST", &target, &[], list.as_bytes()).await.unwrap();
+    assert_eq!((refused.status, refused.code().as_str()), (400, "InvalidPart"));
+}
+
+#[tokio::test]
+async fn a_page_has_a_thousand_keys_whatever_is_asked_for() {
+    let cloud = cloud().await;
+    for number in 0..1001 {
+        cloud.change_object(BUCKET, &format!("{number:04}"), Some(b""));
+    }
+    let told = content(&cloud, "GET", "/?max-keys=5000", &[], b"").await.unwrap().text();
+    assert_eq!(told.matches("<Key>").count(), 1000);
+    assert!(told.contains("<NextMarker>0999</NextMarker>"));
+}
+
+#[tokio::test]
 async fn many_keys_are_listed_in_pages_copied_and_deleted_in_one_request() {
     let cloud = cloud().await;
     for key in ["a/1", "a/2", "b"] {

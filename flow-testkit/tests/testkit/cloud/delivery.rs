@@ -35,6 +35,49 @@ async fn readers_meet_the_old_page_until_its_purge_is_done() {
 }
 
 #[tokio::test]
+async fn a_purge_takes_its_url_alone_or_all_below_its_path() {
+    let cloud = cloud().await;
+    cloud.serve_domain("www.example.com", BUCKET);
+    let paths = ["/a", "/ab", "/d/1", "/d/2"];
+    let change = |text: &str| {
+        for path in paths {
+            cloud.change_object(BUCKET, path.trim_start_matches('/'), Some(text.as_bytes()));
+        }
+    };
+    let served = async || {
+        let mut all = Vec::new();
+        for path in paths {
+            all.push(read(&cloud, path).await.text());
+        }
+        all
+    };
+    change("old");
+    served().await;
+    change("new");
+    ok(&cloud, "cdn", "PurgeUrlsCache", json!({ "Urls": ["https://www.example.com/a"] })).await;
+    settle(&cloud);
+    assert_eq!(served().await, ["new", "old", "old", "old"]);
+    let below = json!({ "Paths": ["https://www.example.com/d/"], "FlushType": "delete" });
+    ok(&cloud, "cdn", "PurgePathCache", below).await;
+    settle(&cloud);
+    assert_eq!(served().await, ["new", "old", "new", "new"]);
+}
+
+#[tokio::test]
+async fn both_areas_pay_and_a_done_prefetch_is_spelled_as_in_the_official_example() {
+    let cloud = cloud().await;
+    let push = json!({ "Urls": ["https://www.example.com/a"] });
+    let task = ok(&cloud, "cdn", "PushUrlsCache", push).await["TaskId"].clone();
+    let quota = ok(&cloud, "cdn", "DescribePushQuota", json!({})).await;
+    for area in 0..2 {
+        assert_eq!(quota["UrlPush"][area]["Available"], 999);
+    }
+    settle(&cloud);
+    let told = ok(&cloud, "cdn", "DescribePushTasks", json!({ "TaskId": task })).await;
+    assert_eq!(told["PushLogs"][0]["Status"], "Done");
+}
+
+#[tokio::test]
 async fn every_action_answers_as_the_api_describes_it() {
     let cloud = cloud().await;
     cloud.add_record("example.com", "www", "CNAME", "www.example.com.cdn.dnsv1.com");

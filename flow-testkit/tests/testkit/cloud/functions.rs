@@ -45,7 +45,7 @@ async fn two_versions(cloud: &FakeCloud) -> [Arc<AtomicUsize>; 2] {
     counts
 }
 
-fn routed(main: &str, weights: Value) -> Value {
+fn routed(main: &str, weights: &Value) -> Value {
     json!({ "FunctionName": "shop", "Name": "live", "FunctionVersion": main,
         "RoutingConfig": { "AdditionalVersionWeights": weights, "AddtionVersionMatchs": [] } })
 }
@@ -54,7 +54,7 @@ fn routed(main: &str, weights: Value) -> Value {
 async fn an_alias_shares_calls_out_by_weight_and_after_promotion_none_is_old() {
     let cloud = cloud().await;
     let [old, new] = two_versions(&cloud).await;
-    ok(&cloud, "scf", "CreateAlias", routed("1", json!([{ "Version": "2", "Weight": 0.1 }]))).await;
+    ok(&cloud, "scf", "CreateAlias", routed("1", &json!([{ "Version": "2", "Weight": 0.1 }]))).await;
     // Three standard deviations of so many draws.
     let long = std::env::var_os("FLOW_LONG").is_some();
     let (calls, off) = if long { (10_000, 90) } else { (2_000, 40) };
@@ -68,7 +68,9 @@ async fn an_alias_shares_calls_out_by_weight_and_after_promotion_none_is_old() {
     let reached = new.load(Ordering::SeqCst);
     assert_eq!(reached + old.load(Ordering::SeqCst), calls);
     assert!(reached.abs_diff(calls / 10) <= off, "{reached}");
-    ok(&cloud, "scf", "UpdateAlias", routed("2", json!([]))).await;
+    ok(&cloud, "scf", "UpdateAlias", routed("2", &json!([]))).await;
+    let told = ok(&cloud, "scf", "GetAlias", json!({ "FunctionName": "shop", "Name": "live" })).await;
+    assert_eq!(told["RoutingConfig"]["AdditionalVersionWeights"], json!([]));
     let before = old.load(Ordering::SeqCst);
     for _ in 0..calls / 10 {
         invoke(&cloud, json!({ "FunctionName": "shop", "Qualifier": "live" })).await;
@@ -182,6 +184,40 @@ async fn code_is_downloaded_where_its_address_says_as_long_as_a_version_has_it()
 }
 
 #[tokio::test]
+async fn provisioned_concurrency_takes_its_time_and_binds_its_version() {
+    let cloud = cloud().await;
+    two_versions(&cloud).await;
+    let given = |version: &str| json!({ "FunctionName": "shop", "Qualifier": version, "VersionProvisionedConcurrencyNum": 2 });
+    let put = "PutProvisionedConcurrencyConfig";
+    let latest = refused(&cloud, "scf", put, given("$LATEST")).await;
+    assert_eq!(latest, "InvalidParameterValue.Qualifier");
+    ok(&cloud, "scf", put, given("1")).await;
+    assert_eq!(refused(&cloud, "scf", put, given("1")).await, "FailedOperation.ProvisionedInProgress");
+    let named = json!({ "FunctionName": "shop", "Qualifier": "1" });
+    let told = ok(&cloud, "scf", "GetProvisionedConcurrencyConfig", named.clone()).await;
+    assert_eq!(told["Allocated"][0]["Status"], "InProgress");
+    let bound = refused(&cloud, "scf", "DeleteFunctionVersion", named).await;
+    assert_eq!(bound, "UnsupportedOperation.ProvisionedBind");
+}
+
+#[tokio::test]
+async fn a_function_has_ten_triggers_of_a_type_and_an_alias_stays_while_one_is_bound_to_it() {
+    let cloud = cloud().await;
+    two_versions(&cloud).await;
+    ok(&cloud, "scf", "CreateAlias", routed("1", &json!([]))).await;
+    let timer = |number: usize| {
+        json!({ "FunctionName": "shop", "TriggerName": format!("t{number}"), "Type": "timer",
+            "TriggerDesc": "0 0 3 * * * *", "Qualifier": "live" })
+    };
+    for number in 0..10 {
+        ok(&cloud, "scf", "CreateTrigger", timer(number)).await;
+    }
+    assert_eq!(refused(&cloud, "scf", "CreateTrigger", timer(10)).await, "LimitExceeded.Trigger");
+    let live = json!({ "FunctionName": "shop", "Name": "live" });
+    assert_eq!(refused(&cloud, "scf", "DeleteAlias", live).await, "ResourceInUse.Alias");
+}
+
+#[tokio::test]
 async fn the_end_of_a_call_that_nobody_waited_for_is_told_later() {
     let cloud = cloud().await;
     cloud.register(b"code", |_| Err("no stock".to_owned()));
@@ -199,8 +235,9 @@ async fn the_end_of_a_call_that_nobody_waited_for_is_told_later() {
 async fn an_alias_refuses_what_it_cannot_route() {
     let cloud = cloud().await;
     two_versions(&cloud).await;
-    let code =
-        async |main: &str, weights: Value| refused(&cloud, "scf", "CreateAlias", routed(main, weights)).await;
+    let code = async |main: &str, weights: Value| {
+        refused(&cloud, "scf", "CreateAlias", routed(main, &weights)).await
+    };
     assert_eq!(code("3", json!([])).await, "ResourceNotFound.FunctionVersion");
     assert_eq!(
         code("1", json!([{ "Version": "3", "Weight": 0.1 }])).await,
@@ -242,7 +279,7 @@ async fn every_action_answers_as_the_api_describes_it() {
         ("GetAccount", json!({})),
         ("ListFunctions", json!({})),
         ("ListVersionByFunction", named.clone()),
-        ("CreateAlias", routed("1", json!([]))),
+        ("CreateAlias", routed("1", &json!([]))),
         ("GetAlias", with(json!({ "Name": "live" }))),
         ("ListAliases", with(json!({ "Offset": "0", "Limit": "20" }))),
         ("CreateTrigger", cron.clone()),

@@ -50,6 +50,7 @@ async fn the_clients_own_ways_to_write_host_and_target_are_taken() {
         ("/", &odd, &odd),
         (&format!("http://{address}/"), &here, &here),
         ("http://scf.tencentcloudapi.com/", real, real),
+        ("http://scf.tencentcloudapi.com/", "127.0.0.1", real),
     ] {
         let second = now();
         let signed = signing::tc3(KEY, "scf", signed_host, "application/json", second, b"{}");
@@ -66,6 +67,29 @@ async fn answers_tell_the_clouds_own_time() {
     let answer = control(&cloud, "log", json!({})).await;
     let told = jiff::fmt::rfc2822::parse(answer.header("date")).unwrap().timestamp().as_second();
     assert!((86_390..=86_400).contains(&(told - now())), "{told}");
+}
+
+#[tokio::test]
+async fn a_call_of_another_region_day_form_or_size_is_refused() {
+    let cloud = cloud().await;
+    let (host, second) = (cloud.address().to_string(), now());
+    let json = "application/json";
+    let code = async |from: &str, to: &str| {
+        let kind = if from == json { to } else { json };
+        let signed = signing::tc3(KEY, "scf", &host, kind, second, b"{}");
+        let head = head_of_call(LIST, "/", &host, &signed, second, 2).replace(from, to);
+        send(cloud.address(), &head, b"{}").await.unwrap().code()
+    };
+    assert_eq!(code("ap-guangzhou", "ap-guangzhou").await, "");
+    assert_eq!(code("ap-guangzhou", "ap-beijing").await, "UnsupportedRegion");
+    assert_eq!(code(json, "text/plain").await, "InvalidRequest");
+    // Signed rightly, for a day that is not the one of its time.
+    let signed = signing::tc3(KEY, "scf", &host, json, second - 86_400, b"{}");
+    let head = head_of_call(LIST, "/", &host, &signed, second, 2);
+    let other = send(cloud.address(), &head, b"{}").await.unwrap().code();
+    assert_eq!(other, "AuthFailure.InvalidAuthorization");
+    let large = json!({ "FunctionName": "shop", "ZipFile": "A".repeat(10 * 1024 * 1024) });
+    assert_eq!(refused(&cloud, "scf", "UpdateFunctionCode", large).await, "RequestSizeLimitExceeded");
 }
 
 #[tokio::test]
