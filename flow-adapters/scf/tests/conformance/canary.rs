@@ -42,6 +42,9 @@ async fn a_tenth_of_all_calls_reaches_a_canary_of_ten_percent_and_none_the_old_v
     let new = answered["two"];
     assert!(new.abs_diff(expected) <= within, "{new} of {calls} calls");
     assert_eq!(answered["one"] + new, calls);
+    router.route(&world.permit(), &SHOP, &routing(100, 0)).await.unwrap();
+    assert_eq!(answers(&world, 200).await, BTreeMap::from([("one".to_owned(), 200)]), "taken back");
+    router.route(&world.permit(), &SHOP, &routing(90, 10)).await.unwrap();
     router.route(&world.permit(), &SHOP, &routing(0, 100)).await.unwrap();
     assert_eq!(answers(&world, 1_000).await, BTreeMap::from([("two".to_owned(), 1_000)]));
     assert_eq!(router.routing(&SHOP).await.unwrap(), routing(0, 100));

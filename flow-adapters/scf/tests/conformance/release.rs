@@ -222,4 +222,5 @@ async fn a_publication_is_found_again_by_its_key_only_while_it_is_what_stands_in
     world.update(&SHOP, &world.telling("two")).await.unwrap();
     assert_eq!(world.functions.publish(&permit, &SHOP).await.unwrap(), "3");
     assert_eq!(code(&world, "3").await.as_deref(), Some("two"));
+    assert_eq!(world.functions.publish(&world.permit(), &SHOP).await.unwrap(), "4", "under another key");
 }

@@ -9,7 +9,9 @@ use flow_core::durable::Journaled;
 use flow_core::gate::{OnSilence, Thresholds};
 use flow_core::journal::MemoryJournal;
 use flow_core::plan::Approvals;
-use flow_core::port::{HealthCheck, LaunchSpec, Metrics, ProcessManager, Route, Router, Routing, Sample};
+use flow_core::port::{
+    Health, HealthCheck, LaunchSpec, Metrics, ProcessManager, Route, Router, Routing, Sample,
+};
 use flow_core::receipt::BuildFacts;
 use flow_core::stage::{Build, FunctionsActivity};
 use flow_core::strategy::{BlueGreen, Canary, CanaryStep};
@@ -17,6 +19,7 @@ use flow_core::{
     Actor, Artifact, ErrorKind, Name, RunId, Service, Setting, StepError, Stopped, SystemClock, Timestamp,
     Work, Workflow, name,
 };
+use flow_testkit::cloud::Fault;
 use flow_testkit::fake::FakeStep;
 use flow_testkit::{World as Stage, permit};
 use serde_json::json;
@@ -162,6 +165,12 @@ async fn a_version_that_an_alias_leads_to_is_not_stopped_and_launching_twice_is_
     assert_eq!(launched.address, "scf:shop/1");
     assert_eq!(versions.launch(&permit(), &spec).await.unwrap(), launched);
     assert_eq!(versions.instances(&SHOP).await.unwrap(), [launched]);
+    let smoking = versions.clone().smoke(json!({}));
+    world.cloud.fault(Fault::ScfInvoke { subject: ("shop".into(), "1".into()), times: 1 });
+    let told = smoking.health(&SHOP, &spec.instance).await.unwrap();
+    assert!(matches!(&told, Health::Unhealthy { reason } if reason.contains("fault")), "{told:?}");
+    assert!(smoking.health(&SHOP, &spec.instance).await.unwrap().is_healthy());
+    assert_eq!(versions.health(&SHOP, &name!("two-0")).await.unwrap(), Health::Gone);
     assert_eq!(versions.launched(&SHOP, &spec.instance).await.unwrap(), spec);
     let other = world.telling("two");
     let taken = LaunchSpec { digest: other.digest, program: other.path, ..spec.clone() };
