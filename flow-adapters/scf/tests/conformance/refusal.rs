@@ -87,6 +87,8 @@ async fn an_unknown_function_is_not_found_and_made_only_where_that_is_configured
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(has(&error, "configure", "new_functions"), "{error}");
     assert!(has(&error, "code", "ResourceNotFound.Function") && has(&error, "request id", ""), "{error}");
+    let error = world.functions.publish(&world.permit(), &SHOP).await.unwrap_err();
+    assert!(has(&error, "code", "ResourceNotFound.Function") && has(&error, "request id", ""), "{error}");
     let router = world.functions.alias();
     assert_eq!(router.routing(&SHOP).await.unwrap(), Routing::default());
     let route = Route { weight: 100, addresses: vec!["scf:shop/1".to_owned()] };
