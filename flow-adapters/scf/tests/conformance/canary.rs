@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flow_core::port::{Route, Router, Routing};
+use flow_core::port::{FunctionPlatform, Route, Router, Routing};
 use flow_core::{Name, name};
 use serde_json::json;
 
@@ -42,7 +42,7 @@ async fn a_tenth_of_all_calls_reaches_a_canary_of_ten_percent_and_none_the_old_v
     let new = answered["two"];
     assert!(new.abs_diff(expected) <= within, "{new} of {calls} calls");
     assert_eq!(answered["one"] + new, calls);
-    router.route(&world.permit(), &SHOP, &routing(100, 0)).await.unwrap();
+    world.functions.make_live(&world.permit(), &SHOP, "1").await.unwrap();
     assert_eq!(answers(&world, 200).await, BTreeMap::from([("one".to_owned(), 200)]), "taken back");
     router.route(&world.permit(), &SHOP, &routing(90, 10)).await.unwrap();
     router.route(&world.permit(), &SHOP, &routing(0, 100)).await.unwrap();
