@@ -76,7 +76,7 @@ pub struct Instance {
     pub version: Name,
     /// The digest of the artefact that it runs.
     pub digest: Digest,
-    /// Where it listens, as `host:port` or `unix:PATH`.
+    /// Where it listens, as `host:port` or `unix:PATH`, or in the notation of a platform that has neither.
     pub address: String,
     /// Its process id, where the platform has one.
     pub pid: Option<u32>,

@@ -94,7 +94,8 @@ pub struct WeightProblem {
 pub struct Route {
     /// The version's share in percent.
     pub weight: u8,
-    /// The addresses that share it, each `host:port` or `unix:PATH`.
+    /// The addresses that share it, each `host:port` or `unix:PATH`, or in the notation of a platform that has neither, such as
+    /// `scf:FUNCTION/VERSION`.
     pub addresses: Vec<String>,
 }
 

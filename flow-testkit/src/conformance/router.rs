@@ -148,6 +148,24 @@ pub struct Answer {
     pub address: String,
 }
 
+/// How many addresses a version may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Any number: they share its traffic.
+    Addresses,
+    /// One only, for a reason: a routing with more is refused.
+    Impossible(&'static str),
+}
+
+/// What a router can tell of the requests under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// How many there are.
+    Exact,
+    /// It cannot count them, for a reason: it tells where one cannot be excluded.
+    Impossible(&'static str),
+}
+
 /// A request that its backend keeps open.
 #[async_trait]
 pub trait Held: Send + Sync {
@@ -170,6 +188,16 @@ pub trait RouterFixture: Send + Sync {
     /// Another service that the same router serves. None where a router serves one service only: asked for another one, it must
     /// then say that it is not found.
     fn other_service(&self) -> Option<Name>;
+
+    /// How many addresses a version may have.
+    fn sharing(&self) -> Sharing {
+        Sharing::Addresses
+    }
+
+    /// What the router can tell of the requests under way.
+    fn counting(&self) -> Counting {
+        Counting::Exact
+    }
 
     /// Starts a backend that answers as `version` of `service`, and gives its address once it accepts connections.
     async fn backend(&self, service: &Name, version: &Name) -> Outside<String>;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use flow_core::port::Routing;
 use flow_core::{ErrorKind, name};
 
-use super::{NEW, OLD, RouterFixture, all_to, answers, near, nth, routing};
+use super::{NEW, OLD, RouterFixture, Sharing, all_to, answers, near, nth, routing};
 use crate::conformance::Checked;
 
 /// Before anything was routed, the routing is empty and no request is answered.
@@ -20,7 +20,10 @@ pub async fn nothing_is_routed_at_first(fixture: &impl RouterFixture) -> Checked
 /// What was put in force is what is read back, weights and addresses.
 pub async fn a_routing_reads_back_as_it_was_put(fixture: &impl RouterFixture) -> Checked {
     let (service, router, share) = (fixture.service(), fixture.router(), near(fixture, 50));
-    let old = [fixture.backend(&service, &OLD).await?, fixture.backend(&service, &OLD).await?];
+    let mut old = vec![fixture.backend(&service, &OLD).await?];
+    if fixture.sharing() == Sharing::Addresses {
+        old.push(fixture.backend(&service, &OLD).await?);
+    }
     let new = [fixture.backend(&service, &NEW).await?];
     let mut put = routing(&[(OLD, 100 - share, &old), (NEW, share, &new)]);
     put.0.retain(|_, route| route.weight > 0);
@@ -67,9 +70,19 @@ pub async fn traffic_is_divided_as_the_weights_say(fixture: &impl RouterFixture)
     Ok(())
 }
 
-/// Every address of a version gets a part of its requests.
+/// Every address of a version gets a part of its requests. Where a version can have one address only, a second one is invalid.
 pub async fn the_addresses_of_a_version_share_its_traffic(fixture: &impl RouterFixture) -> Checked {
     let service = fixture.service();
+    if let Sharing::Impossible(_) = fixture.sharing() {
+        let both = [all_to(fixture, &OLD, 1).await?, fixture.backend(&service, &OLD).await?];
+        let before = fixture.router().routing(&service).await?;
+        let ended = fixture.router().route(&nth(2), &service, &routing(&[(OLD, 100, &both)])).await;
+        let error = refusal(ended, "a second address")?;
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{}", whole(&error));
+        assert!(whole(&error).contains("addresses"), "{}", whole(&error));
+        assert_eq!(fixture.router().routing(&service).await?, before);
+        return Ok(());
+    }
     let mut addresses = Vec::new();
     for _ in 0..3 {
         addresses.push(fixture.backend(&service, &OLD).await?);
