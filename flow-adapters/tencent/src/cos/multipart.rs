@@ -123,8 +123,7 @@ impl Cos {
         let write = || {
             async {
                 let answer = self.carry_out(&call).await?;
-                let written: WrittenResult = parsed(&call, &answer)?;
-                let stored = Stored { etag: unquoted(&written.etag), ..Stored::of(&answer.headers) };
+                let stored = parsed::<WrittenResult>(&call, &answer)?.stored(&answer.headers);
                 self.checked(&call, key, whole, stored).await
             }
             .boxed()

@@ -99,6 +99,14 @@ impl Stored {
             version: header(headers, "x-cos-version-id").map(str::to_owned),
         }
     }
+
+    /// Whether content of which the storage tells `other` is the same, by the best that it tells of both.
+    pub(super) fn is_also(&self, other: &Self) -> bool {
+        match (self.crc64, other.crc64) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => !self.etag.is_empty() && self.etag.eq_ignore_ascii_case(&other.etag),
+        }
+    }
 }
 
 pub(super) fn unquoted(etag: &str) -> String {
