@@ -131,6 +131,7 @@ impl Cos {
             meta,
             response,
             digester: Some(Digester::new()),
+            damaged: false,
         })
     }
 
@@ -233,6 +234,7 @@ pub struct Download {
     meta: ObjectMeta,
     response: reqwest::Response,
     digester: Option<Digester>,
+    damaged: bool,
 }
 
 impl Download {
@@ -255,13 +257,13 @@ impl Download {
             }
             return Ok(next);
         }
-        let stored = &self.meta.stored;
-        let digests = self.digester.take().map(Digester::finish);
-        let agreed =
-            digests.and_then(|digests| digests.agree(Some(self.meta.length), &stored.etag, stored.crc64));
-        match agreed {
-            Some(false) => Err(error(&self.call, Failure::Damaged, "what came is not what is stored")),
-            _ => Ok(None),
+        if let Some(digester) = self.digester.take() {
+            let (digests, stored) = (digester.finish(), &self.meta.stored);
+            self.damaged = digests.agree(Some(self.meta.length), &stored.etag, stored.crc64) == Some(false);
         }
+        if self.damaged {
+            return Err(error(&self.call, Failure::Damaged, "what came is not what is stored"));
+        }
+        Ok(None)
     }
 }

@@ -233,6 +233,16 @@ async fn a_read_that_breaks_is_begun_again_and_a_download_tells_it() {
 }
 
 #[tokio::test]
+async fn a_damaged_download_never_tells_that_it_ended_well() {
+    let server = Server::telling([about(CONTENT, &[], b"987654321")]).await;
+    let mut download = cos(&server).get(&key("a")).await.unwrap();
+    while let Ok(piece) = download.piece().await {
+        assert!(piece.is_some(), "it ended well");
+    }
+    assert_eq!(download.piece().await.unwrap_err().failure(), Failure::Damaged);
+}
+
+#[tokio::test]
 async fn every_flipped_byte_of_a_download_is_found() {
     for at in 0..CONTENT.len() {
         let mut flipped = CONTENT.to_vec();
