@@ -167,6 +167,28 @@ fn faults(action: &str) -> [Fault; 6] {
 }
 
 #[tokio::test]
+async fn whatever_strikes_a_request_of_a_file_its_object_is_made_and_no_upload_is_left() {
+    let content = vec![7; 5 << 20];
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &content).unwrap();
+    let html = Attributes { content_type: Some("text/html".into()), ..Attributes::default() };
+    for action in ["POST uploads", "PUT part", "POST upload"] {
+        let parts = if action == "PUT part" { 3 } else { 1 };
+        for fault in faults(action) {
+            let cloud = cloud().await;
+            let cos = cos(&cloud, credential());
+            cloud.fault(fault.clone());
+            cos.put_file(&key("big"), file.reopen().unwrap(), &html).await.unwrap();
+            let struck = cloud.log().iter().filter(|row| !row.fault.is_empty()).count();
+            assert_eq!((struck, carried_out(&cloud, action)), (1, parts), "{fault:?}");
+            assert!(cloud.objects(BUCKET)["big"] == content, "{fault:?}");
+            assert_eq!(cos.head(&key("big")).await.unwrap().attributes.content_type, html.content_type);
+            assert_eq!(cos.uploads("").await.unwrap(), []);
+        }
+    }
+}
+
+#[tokio::test]
 async fn whatever_strikes_a_request_the_bucket_ends_as_asked_and_nothing_is_carried_out_twice() {
     for action in ["PUT object", "PUT copy", "DELETE object", "PUT part", "POST upload", "DELETE upload"] {
         for fault in faults(action) {
