@@ -6,7 +6,7 @@ use crate::transport::header;
 
 const META: &str = "x-cos-meta-";
 
-/// How an object is served. What is `None` is the storage's choice.
+/// How an object is served. What is `None` is the storage's choice. Values with blanks at their ends are refused as [`Failure::Invalid`](crate::Failure::Invalid).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// `Content-Type`.

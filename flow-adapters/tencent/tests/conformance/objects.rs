@@ -193,6 +193,18 @@ async fn a_put_that_is_cancelled_ends_while_it_waits_for_its_answer() {
 }
 
 #[tokio::test]
+async fn attributes_that_no_header_carries_as_they_are_are_refused_and_not_sent() {
+    let server = Server::telling([]).await;
+    for value in [" text/html", "text/html ", "text/html\t", "text\nhtml"] {
+        let attributes = Attributes { content_type: Some(value.into()), ..Attributes::default() };
+        let error = cos(&server).put(&key("a"), Bytes::from_static(CONTENT), &attributes).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Invalid, "{value:?}");
+        assert!(error.message().contains("`content-type`"), "{error}");
+    }
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
 async fn a_throttled_put_is_sent_again_without_a_look() {
     let slow = Reply::of(503, &[], "<Error><Code>SlowDown</Code><Message>slow</Message></Error>");
     let server = Server::telling([slow.clone(), slow, put_answer(&[CRC])]).await;
