@@ -107,6 +107,7 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use flow_core::Timestamp;
     use futures::FutureExt as _;
 
     use super::*;
@@ -187,6 +188,40 @@ mod tests {
         assert_eq!(tries.load(Ordering::SeqCst), 1);
         let again = patience.carry_out(SUBJECT, &cancel, || async { Ok(()) }.boxed()).await;
         assert_eq!(again.map_err(|error| error.failure()), Err(Failure::Cancelled));
+    }
+
+    /// Stands, and is cancelled while somebody waits.
+    #[derive(Debug)]
+    struct Standing(CancelToken);
+
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            self.0.cancel();
+            futures::future::pending().boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_as_soon_as_the_call_is_cancelled() {
+        let soon = Duration::from_secs(10);
+        let cancel = CancelToken::new();
+        let patience = Patience::new(Arc::new(Standing(cancel.clone())));
+        let throttled = || async { Err::<(), _>(SUBJECT.error(Failure::Throttled, "slow")) }.boxed();
+        let ended = tokio::time::timeout(soon, patience.carry_out(SUBJECT, &cancel, throttled)).await;
+        assert_eq!(ended.unwrap().map_err(|error| error.failure()), Err(Failure::Cancelled));
+
+        let cancel = CancelToken::new();
+        let patience = Patience::new(Arc::new(Standing(cancel.clone())));
+        let ended = tokio::time::timeout(soon, patience.pause(SUBJECT, &cancel, 1)).await;
+        assert_eq!(ended.unwrap().map_err(|error| error.failure()), Err(Failure::Cancelled));
     }
 
     #[tokio::test]
