@@ -8,7 +8,7 @@ use super::super::request::Request;
 use super::super::server::Reply;
 use super::super::world::World;
 use super::error::CosError;
-use super::objects::{Object, check_target, kept_headers, received, source, span, versioned};
+use super::objects::{Object, check_target, hashed, kept_headers, received, source, span, versioned};
 use super::xml::{Document, Element};
 
 /// The smallest part, but for the last one.
@@ -84,7 +84,7 @@ pub(super) fn part(
     told.value("ETag", &etag).value("LastModified", time(now));
     let body = if copied { told.end() } else { String::new() };
     let reply = Reply::new(200, "application/xml", body, "ok").with("etag", etag);
-    Ok(reply.with("x-cos-hash-crc64ecma", crc64.to_string()))
+    Ok(hashed(reply, crc64))
 }
 
 fn upload<'a>(
@@ -119,7 +119,7 @@ pub(super) fn complete(
         .value("Key", key)
         .value("ETag", etag);
     let reply = Reply::new(200, "application/xml", told.end(), "ok");
-    Ok(versioned(reply.with("x-cos-hash-crc64ecma", crc64.to_string()), &version))
+    Ok(versioned(hashed(reply, crc64), &version))
 }
 
 /// The parts that the client lists, in their order, as one object.
@@ -246,7 +246,7 @@ mod tests {
         let object = joined(&upload, listed(&upload, &[1, 3]).as_bytes()).unwrap();
         assert_eq!(object.content.len(), SMALLEST + 7);
         assert!(object.etag.ends_with("-2\""), "{}", object.etag);
-        assert_eq!(object.crc64, Digests::of(&object.content).crc64);
+        assert_eq!(object.crc64, Some(Digests::of(&object.content).crc64));
     }
 
     #[test]

@@ -129,6 +129,37 @@ async fn many_keys_are_listed_in_pages_copied_and_deleted_in_one_request() {
 }
 
 #[tokio::test]
+async fn a_copy_and_what_was_written_past_the_api_tell_no_crc() {
+    let cloud = cloud().await;
+    let put = content(&cloud, "PUT", "/a", &[], b"hello").await.unwrap();
+    cloud.change_object(BUCKET, "old", Some(b"hello"));
+    let source = format!("{BUCKET}.cos.ap-beijing.myqcloud.com/a");
+    let copied = content(&cloud, "PUT", "/b", &[("x-cos-copy-source", &source)], b"").await.unwrap();
+    assert_eq!((copied.header("etag"), copied.text().contains("CRC64")), (put.header("etag"), false));
+    for (key, tells) in [("/a", true), ("/b", false), ("/old", false)] {
+        let told = content(&cloud, "HEAD", key, &[], b"").await.unwrap();
+        assert_eq!(!told.header("x-cos-hash-crc64ecma").is_empty(), tells, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_another_object_than_is_meant_is_refused() {
+    let cloud = cloud().await;
+    let meant = content(&cloud, "PUT", "/a", &[], b"one").await.unwrap();
+    let source = format!("{BUCKET}.cos.ap-beijing.myqcloud.com/a");
+    let copy = async || {
+        let headers =
+            [("x-cos-copy-source", source.as_str()), ("x-cos-copy-source-If-Match", meant.header("etag"))];
+        content(&cloud, "PUT", "/b", &headers, b"").await.unwrap()
+    };
+    assert_eq!(copy().await.status, 200);
+    content(&cloud, "PUT", "/a", &[], b"two").await.unwrap();
+    let refused = copy().await;
+    assert_eq!((refused.status, refused.code().as_str()), (412, "PreconditionFailed"));
+    assert_eq!(cloud.objects(BUCKET)["b"], b"one");
+}
+
+#[tokio::test]
 async fn a_versioned_bucket_gives_the_old_bytes_back() {
     let cloud = cloud().await;
     let on = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
