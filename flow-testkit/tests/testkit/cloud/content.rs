@@ -129,6 +129,26 @@ async fn many_keys_are_listed_in_pages_copied_and_deleted_in_one_request() {
 }
 
 #[tokio::test]
+async fn a_key_among_many_may_be_refused_and_is_told_also_to_the_quiet() {
+    let cloud = cloud().await;
+    for key in ["a", "b"] {
+        cloud.change_object(BUCKET, key, Some(b""));
+    }
+    let fault = json!({ "kind": "cos_delete", "subject": ["a"], "code": "AccessDenied" });
+    cloud.fault(serde_json::from_value(fault).unwrap());
+    let body =
+        b"<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object><Object><Key>b</Key></Object></Delete>";
+    let sum = md5(body);
+    let delete = async || content(&cloud, "POST", "/?delete", &[("Content-MD5", &sum)], body).await.unwrap();
+    let told = delete().await;
+    assert!(told.text().contains("<Error><Key>a</Key><Code>AccessDenied</Code>"), "{}", told.text());
+    assert_eq!((told.status, told.text().matches("<Key>").count()), (200, 1));
+    assert_eq!(cloud.objects(BUCKET).into_keys().collect::<Vec<_>>(), ["a"]);
+    assert!(!delete().await.text().contains("<Error>"));
+    assert!(cloud.objects(BUCKET).is_empty());
+}
+
+#[tokio::test]
 async fn a_copy_and_what_was_written_past_the_api_tell_no_crc() {
     let cloud = cloud().await;
     let put = content(&cloud, "PUT", "/a", &[], b"hello").await.unwrap();
