@@ -41,11 +41,11 @@ pub struct FakeCloudConfig {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strictness {
-    /// URLs that are purged or prefetched are of the account's domains.
+    /// URLs that are purged or prefetched are of the account's domains, and code begins as a zip does.
     #[default]
     Full,
-    /// As long as no domain was ever added, URLs of any host are purged and prefetched: for scripts of other tools, which
-    /// know the control contract alone. The example `fake_cloud` is like that.
+    /// As long as no domain was ever added, URLs of any host are purged and prefetched, and any bytes are code: for scripts of
+    /// other tools, which know the control contract alone. The example `fake_cloud` is like that.
     Lenient,
 }
 

@@ -226,8 +226,8 @@ async fn a_versioned_bucket_gives_the_old_bytes_back() {
 #[tokio::test]
 async fn code_may_come_from_a_bucket_named_without_the_accounts_number() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"old").await;
-    content(&cloud, "PUT", "/code.zip", &[], b"new").await.unwrap();
+    function(&cloud, "shop", b"PK\x03\x04old").await;
+    content(&cloud, "PUT", "/code.zip", &[], b"PK\x03\x04new").await.unwrap();
     let given = |bucket: &str, object: &str| json!({ "FunctionName": "shop", "Code": { "CosBucketName": bucket, "CosObjectName": object } });
     let refusal = async |bucket: &str, object: &str| {
         refused(&cloud, "scf", "UpdateFunctionCode", given(bucket, object)).await
@@ -237,6 +237,6 @@ async fn code_may_come_from_a_bucket_named_without_the_accounts_number() {
     ok(&cloud, "scf", "UpdateFunctionCode", given("site", "/code.zip")).await;
     settle(&cloud);
     let told = ok(&cloud, "scf", "GetFunctionAddress", json!({ "FunctionName": "shop" })).await;
-    let sha256 = <sha2::Sha256 as sha2::Digest>::digest(b"new");
+    let sha256 = <sha2::Sha256 as sha2::Digest>::digest(b"PK\x03\x04new");
     assert_eq!(told["CodeSha256"], hex(&sha256));
 }
