@@ -86,8 +86,18 @@ pub(super) fn hmac_sha1(key: &[u8], message: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    /// What official libraries signed, from the vectors of flow-tencent.
+    pub(in super::super) fn read(text: &str) -> Vec<Value> {
+        let all: Value = serde_json::from_str(text).unwrap();
+        let all = all["vectors"].as_array().unwrap().clone();
+        assert!(!all.is_empty());
+        all
+    }
 
     #[test]
     fn a_temporary_key_needs_its_token_and_a_lasting_one_none() {
