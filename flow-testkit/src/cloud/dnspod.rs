@@ -54,19 +54,12 @@ impl Zones {
     /// Adds a record past the API.
     pub(super) fn add(&mut self, domain: &str, subdomain: &str, kind: &str, value: &str, now: Timestamp) {
         let id = self.next();
-        self.zone(domain, now).records.push(Record {
-            id,
-            name: subdomain.to_owned(),
-            kind: kind.to_owned(),
-            value: written(kind, value),
-            line: LINE.to_owned(),
-            enabled: true,
-            ttl: 600,
-            mx: 0,
-            weight: None,
-            remark: String::new(),
-            updated: now,
-        });
+        let mut record = Record::new(id, now);
+        subdomain.clone_into(&mut record.name);
+        kind.clone_into(&mut record.kind);
+        record.value = written(kind, value);
+        LINE.clone_into(&mut record.line);
+        self.zone(domain, now).records.push(record);
     }
 
     fn next(&mut self) -> i64 {
@@ -125,6 +118,22 @@ fn list(world: &mut World, params: &Params<'_>) -> Answer {
 }
 
 impl Record {
+    const fn new(id: i64, now: Timestamp) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            kind: String::new(),
+            value: String::new(),
+            line: String::new(),
+            enabled: true,
+            ttl: 600,
+            mx: 0,
+            weight: None,
+            remark: String::new(),
+            updated: now,
+        }
+    }
+
     fn told(&self) -> Value {
         json!({
             "RecordId": self.id,
@@ -193,19 +202,7 @@ fn written(kind: &str, value: &str) -> String {
 fn create(world: &mut World, params: &Params<'_>) -> Answer {
     let (now, id) = (world.now, world.zones.next());
     let zone = world.zones.find(params)?;
-    let mut record = Record {
-        id,
-        name: String::new(),
-        kind: String::new(),
-        value: String::new(),
-        line: String::new(),
-        enabled: true,
-        ttl: 600,
-        mx: 0,
-        weight: None,
-        remark: String::new(),
-        updated: now,
-    };
+    let mut record = Record::new(id, now);
     record.define(params, now)?;
     let same =
         |other: &Record| other.name == record.name && other.kind == record.kind && other.line == record.line;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::cdn::Cdn;
 use super::chance::Chance;
 use super::clock::{CloudClock, after};
-use super::config::FakeCloudConfig;
+use super::config::{FakeCloudConfig, Strictness};
 use super::cos::Storage;
 use super::dnspod::Zones;
 use super::faults::Faults;
@@ -41,6 +41,7 @@ pub(super) struct World {
     /// Requests a second for each action; 0: no limit.
     pub(super) qps: u32,
     pub(super) rates: BTreeMap<String, (i64, u32)>,
+    pub(super) strictness: Strictness,
     pub(super) appid: String,
     /// Where the cloud listens.
     pub(super) address: SocketAddr,
@@ -103,10 +104,11 @@ impl World {
             delay: config.delay,
             qps: 0,
             rates: BTreeMap::new(),
+            strictness: config.strictness,
             appid: config.appid.clone(),
             address: config.listen,
             functions: Functions::default(),
-            cdn: Cdn::new(config.quotas),
+            cdn: Cdn::new(config.quotas, config.strictness),
             storage: Storage::new(&config.buckets, now),
             zones: Zones::new(&config.zones, now),
         }
@@ -116,7 +118,7 @@ impl World {
     pub(super) fn settle(&mut self, now: Timestamp) {
         self.now = now;
         self.functions.settle(now);
-        self.cdn.settle(now);
+        self.cdn.settle(now, &self.storage);
     }
 
     /// When what begins now will have ended.

@@ -3,8 +3,12 @@
 // Usage: node sdk.mjs PORT, with the folder of the packages in PACKAGES. Any surprise ends it with exit code 1.
 
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
 
 const require = createRequire(process.env.PACKAGES + "/");
 const scf = require("tencentcloud-sdk-nodejs-scf").scf.v20180416;
@@ -79,14 +83,26 @@ assert.equal((await delivery.DescribePurgeTasks({ TaskId })).PurgeLogs[0].Status
 const names = client(dnspod.Client, "dnspod");
 await refused(() => names.DescribeRecordList({ Domain: "example.com" }), "ResourceNotFound.NoDataOfRecord");
 
-const cos = new COS({ SecretId: key.secretId, SecretKey: key.secretKey, Protocol: "http:", Proxy: `http://127.0.0.1:${port}` });
+const storage = (SecretKey) => new COS({ SecretId: key.secretId, SecretKey, Protocol: "http:", Proxy: `http://127.0.0.1:${port}` });
+const cos = storage(key.secretKey);
 const place = { Bucket: "site-1250000000", Region: "ap-beijing" };
 await cos.putBucket(place);
 await cos.putObject({ ...place, Key: "a b/c+d.html", Body: "hello" });
 assert.equal((await cos.getObject({ ...place, Key: "a b/c+d.html" })).Body.toString(), "hello");
-await cos.sliceUploadFile({ ...place, Key: "big", FilePath: process.argv[1], ChunkSize: 1024 * 1024 });
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "big-"));
+try {
+  const big = randomBytes(3 * 1024 * 1024 + 17);
+  const FilePath = path.join(folder, "big");
+  fs.writeFileSync(FilePath, big);
+  const { ETag } = await cos.sliceUploadFile({ ...place, Key: "big", FilePath, ChunkSize: 1024 * 1024 });
+  assert.match(ETag, /-4"$/);
+  assert.ok(big.equals((await cos.getObject({ ...place, Key: "big" })).Body), "it comes back otherwise");
+} finally {
+  fs.rmSync(folder, { recursive: true });
+}
 const listed = await cos.getBucket({ ...place, Prefix: "a b/" });
 assert.deepEqual(listed.Contents.map((each) => each.Key), ["a b/c+d.html"]);
 await cos.deleteMultipleObject({ ...place, Objects: [{ Key: "a b/c+d.html" }] });
 await refused(() => cos.getObject({ ...place, Key: "a b/c+d.html" }), "NoSuchKey");
+await refused(() => storage("another").putObject({ ...place, Key: "a", Body: "x" }), "SignatureDoesNotMatch");
 console.log("ok", (await control("log")).length);

@@ -13,6 +13,16 @@ pub(in super::super) const DOWNLOADS: &str = "/__fake__/code/";
 
 /// Carries an action out, all but those that invoke.
 pub(in super::super) fn call(world: &mut World, action: &str, params: &Params<'_>) -> Answer {
+    let answer = dispatch(world, action, params);
+    // The documentation lists both codes; which action tells which is assumed.
+    let other = matches!(action, "GetFunctionAddress" | "ListTriggers" | "ListVersionByFunction");
+    answer.map_err(|error| match error.code.as_str() {
+        "ResourceNotFound.Function" if other => ApiError::new("ResourceNotFound.FunctionName", error.message),
+        _ => error,
+    })
+}
+
+fn dispatch(world: &mut World, action: &str, params: &Params<'_>) -> Answer {
     match action {
         "CreateFunction" => create(world, params),
         "UpdateFunctionCode" => update_code(world, params),
@@ -61,7 +71,7 @@ fn create(world: &mut World, params: &Params<'_>) -> Answer {
     // Only the code is missing until it is created.
     function.live.configure(params)?;
     let mut snapshot = function.live.clone();
-    snapshot.holds(&code(&world.storage, &world.appid, params)?);
+    snapshot.holds(&code(&world.storage, &world.appid, world.strictness, params)?);
     let fault = world.faults.outcome(&name);
     function.begin("Creating", Becomes::Live(Box::new(snapshot)), world.due(), fault);
     world.functions.0.insert((namespace, name), function);
@@ -73,7 +83,7 @@ fn update_code(world: &mut World, params: &Params<'_>) -> Answer {
     let function = world.functions.find(params)?;
     function.check_ready("UpdateFunctionCode")?;
     let mut snapshot = function.live.clone();
-    snapshot.holds(&code(&world.storage, &world.appid, params)?);
+    snapshot.holds(&code(&world.storage, &world.appid, world.strictness, params)?);
     snapshot.configure(params)?;
     let fault = world.faults.outcome(&function.name);
     function.begin("Updating", live(snapshot, params)?, due, fault);

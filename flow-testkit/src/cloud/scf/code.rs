@@ -1,20 +1,35 @@
 use bytes::Bytes;
 
+use super::super::config::Strictness;
 use super::super::cos::Storage;
 use super::super::digests::from_base64;
 use super::super::envelope::ApiError;
 use super::super::params::Params;
 
-/// The code that an action was given: in the request, or from a bucket named without the account's number.
-pub(super) fn code(storage: &Storage, appid: &str, params: &Params<'_>) -> Result<Bytes, ApiError> {
+/// How a zip begins that has a file. No more of it is read: the code is never run.
+const ZIP: &[u8] = b"PK\x03\x04";
+
+/// The code that an action was given, if it is a zip.
+pub(super) fn code(
+    storage: &Storage,
+    appid: &str,
+    strictness: Strictness,
+    params: &Params<'_>,
+) -> Result<Bytes, ApiError> {
+    let code = given(storage, appid, params)?;
+    if code.is_empty() || (strictness == Strictness::Full && !code.starts_with(ZIP)) {
+        return Err(ApiError::new("InvalidParameterValue.ZipFile", "the code is no zip with a file"));
+    }
+    Ok(code)
+}
+
+/// In the request, or from a bucket named without the account's number.
+fn given(storage: &Storage, appid: &str, params: &Params<'_>) -> Result<Bytes, ApiError> {
     let within = params.object("Code").unwrap_or(*params);
     if let Some(zip) = within.text("ZipFile") {
         let message = "`ZipFile` is not in base64";
         let bytes = from_base64(zip)
             .ok_or_else(|| ApiError::new("InvalidParameterValue.ZipFileBase64BinasciiError", message))?;
-        if bytes.is_empty() {
-            return Err(ApiError::new("InvalidParameterValue.ZipFile", "`ZipFile` is empty"));
-        }
         return Ok(bytes.into());
     }
     let (Some(bucket), Some(object)) = (within.text("CosBucketName"), within.text("CosObjectName")) else {

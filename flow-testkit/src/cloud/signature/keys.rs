@@ -49,16 +49,21 @@ impl Keys {
     }
 }
 
-/// What may be the time of a client: the machine's, the cloud's, or any between.
+/// What may be the time of a client: the machine's or the cloud's, and none between.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Moments {
-    pub(super) earliest: i64,
-    pub(super) latest: i64,
+    pub(super) machine: i64,
+    pub(super) cloud: i64,
 }
 
 impl Moments {
     pub(in super::super) fn of(clock: &CloudClock) -> Self {
-        Self { earliest: Timestamp::now().as_second(), latest: clock.now().as_second() }
+        Self { machine: Timestamp::now().as_second(), cloud: clock.now().as_second() }
+    }
+
+    /// Whether it is so by either clock.
+    pub(super) fn any(self, holds: impl Fn(i64) -> bool) -> bool {
+        holds(self.machine) || holds(self.cloud)
     }
 }
 
@@ -81,8 +86,18 @@ pub(super) fn hmac_sha1(key: &[u8], message: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    /// What official libraries signed, from the vectors of flow-tencent.
+    pub(in super::super) fn read(text: &str) -> Vec<Value> {
+        let all: Value = serde_json::from_str(text).unwrap();
+        let all = all["vectors"].as_array().unwrap().clone();
+        assert!(!all.is_empty());
+        all
+    }
 
     #[test]
     fn a_temporary_key_needs_its_token_and_a_lasting_one_none() {

@@ -24,7 +24,7 @@ fn alias(name: &str) -> Value {
 #[tokio::test]
 async fn a_connection_that_ends_before_leaves_nothing_and_one_that_ends_after_leaves_all() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"code").await;
+    function(&cloud, "shop", b"PK\x03\x04code").await;
     fault(&cloud, json!({ "kind": "drop", "service": "scf", "action": "CreateAlias", "times": 1 }));
     assert!(call(&cloud, "scf", "CreateAlias", &alias("before")).await.is_err());
     assert!(!exists(&cloud, "before").await);
@@ -37,7 +37,7 @@ async fn a_connection_that_ends_before_leaves_nothing_and_one_that_ends_after_le
 #[tokio::test]
 async fn a_page_of_html_or_an_error_stands_for_the_action_so_many_times() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"code").await;
+    function(&cloud, "shop", b"PK\x03\x04code").await;
     fault(
         &cloud,
         json!({ "kind": "http", "service": "scf", "action": "CreateAlias", "status": 502, "times": 1 }),
@@ -95,7 +95,7 @@ async fn storage_has_its_own_errors_also_within_an_answer_that_is_ok() {
 #[tokio::test]
 async fn a_delayed_action_is_carried_out_later() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"code").await;
+    function(&cloud, "shop", b"PK\x03\x04code").await;
     fault(
         &cloud,
         json!({ "kind": "delay", "service": "scf", "action": "CreateAlias", "seconds": 0.2, "times": 1 }),

@@ -2,11 +2,11 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flow_testkit::cloud::FakeCloud;
+use flow_testkit::cloud::{FakeCloud, FakeCloudConfig, Strictness};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::client::{base64, cloud, function, ok, refused, send, settle};
+use super::client::{BUCKET, base64, cloud, function, ok, refused, send, settle};
 use super::signing::hex;
 
 async fn update(cloud: &FakeCloud, name: &str, code: &[u8]) {
@@ -31,16 +31,16 @@ async fn invoke(cloud: &FakeCloud, given: Value) -> Value {
 /// Two versions, each with code that counts its calls.
 async fn two_versions(cloud: &FakeCloud) -> [Arc<AtomicUsize>; 2] {
     let counts: [Arc<AtomicUsize>; 2] = Default::default();
-    for (code, count) in [b"old", b"new"].into_iter().zip(&counts) {
+    for (code, count) in [b"PK\x03\x04old", b"PK\x03\x04new"].into_iter().zip(&counts) {
         let count = Arc::clone(count);
         cloud.register(code, move |invocation| {
             count.fetch_add(1, Ordering::SeqCst);
             Ok(invocation.event.clone())
         });
     }
-    function(cloud, "shop", b"old").await;
+    function(cloud, "shop", b"PK\x03\x04old").await;
     assert_eq!(publish(cloud, "shop").await, "1");
-    update(cloud, "shop", b"new").await;
+    update(cloud, "shop", b"PK\x03\x04new").await;
     assert_eq!(publish(cloud, "shop").await, "2");
     counts
 }
@@ -79,26 +79,66 @@ async fn an_alias_shares_calls_out_by_weight_and_after_promotion_none_is_old() {
 }
 
 #[tokio::test]
+async fn an_alias_leads_to_no_version_before_it_is_published_nor_when_that_failed() {
+    let cloud = cloud().await;
+    two_versions(&cloud).await;
+    ok(&cloud, "scf", "CreateAlias", routed("1", &json!([]))).await;
+    let fault = json!({ "kind": "scf_status", "subject": ["shop"], "outcome": "fail" });
+    cloud.fault(serde_json::from_value(fault).unwrap());
+    ok(&cloud, "scf", "PublishVersion", json!({ "FunctionName": "shop" })).await;
+    for state in ["Publishing", "PublishFailed"] {
+        let versions = ok(&cloud, "scf", "ListVersionByFunction", json!({ "FunctionName": "shop" })).await;
+        assert_eq!(versions["Versions"][1]["Status"], state);
+        for wanted in [routed("3", &json!([])), routed("1", &json!([{ "Version": "3", "Weight": 0.1 }]))] {
+            let refusal = refused(&cloud, "scf", "UpdateAlias", wanted).await;
+            assert_eq!(refusal, "FailedOperation.UpdateAlias", "{state}");
+        }
+        // What changes meanwhile keeps its callers.
+        ok(&cloud, "scf", "UpdateAlias", routed("$LATEST", &json!([]))).await;
+        settle(&cloud);
+    }
+}
+
+#[tokio::test]
 async fn code_without_a_registered_function_tells_what_it_is() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"code").await;
+    function(&cloud, "shop", b"PK\x03\x04code").await;
     let told = invoke(&cloud, json!({ "FunctionName": "shop", "ClientContext": "{\"a\":1}" })).await;
     let inner: Value = serde_json::from_str(told["RetMsg"].as_str().unwrap()).unwrap();
-    let sha256 = hex(&Sha256::digest(b"code"));
+    let sha256 = hex(&Sha256::digest(b"PK\x03\x04code"));
     assert_eq!(inner, json!({ "version": "$LATEST", "sha256": sha256, "event": { "a": 1 } }));
     let address = ok(&cloud, "scf", "GetFunctionAddress", json!({ "FunctionName": "shop" })).await;
     assert_eq!(address["CodeSha256"], sha256);
 }
 
 #[tokio::test]
+async fn code_that_is_no_zip_is_refused_unless_the_cloud_is_lenient() {
+    let lenient = FakeCloudConfig { strictness: Strictness::Lenient, ..FakeCloudConfig::default() };
+    let lenient = FakeCloud::start(&lenient).await.unwrap();
+    function(&lenient, "shop", b"PK").await;
+    let cloud = cloud().await;
+    function(&cloud, "shop", b"PK\x03\x04old").await;
+    cloud.change_object(BUCKET, "code.zip", Some(b"PK"));
+    for given in [
+        json!({ "ZipFile": base64(b"PK") }),
+        json!({ "CosBucketName": "site", "CosObjectName": "/code.zip" }),
+    ] {
+        let given = json!({ "FunctionName": "shop", "Code": given });
+        let refusal = refused(&cloud, "scf", "UpdateFunctionCode", given).await;
+        assert_eq!(refusal, "InvalidParameterValue.ZipFile");
+    }
+    assert_eq!(status(&cloud, "shop").await, "Active");
+}
+
+#[tokio::test]
 async fn while_it_is_updated_and_when_that_fails_the_old_code_answers() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"old").await;
+    function(&cloud, "shop", b"PK\x03\x04old").await;
     cloud.fault(
         serde_json::from_value(json!({ "kind": "scf_status", "subject": ["shop"], "outcome": "fail" }))
             .unwrap(),
     );
-    let new = json!({ "FunctionName": "shop", "ZipFile": base64(b"new") });
+    let new = json!({ "FunctionName": "shop", "ZipFile": base64(b"PK\x03\x04new") });
     ok(&cloud, "scf", "UpdateFunctionCode", new.clone()).await;
     assert_eq!(status(&cloud, "shop").await, "Updating");
     assert_eq!(
@@ -112,7 +152,7 @@ async fn while_it_is_updated_and_when_that_fails_the_old_code_answers() {
     assert_eq!(told["Status"], "UpdateFailed");
     assert_eq!(told["StatusReasons"].as_array().unwrap().len(), 1);
     let answered = invoke(&cloud, json!({ "FunctionName": "shop" })).await;
-    assert!(answered["RetMsg"].as_str().unwrap().contains(&hex(&Sha256::digest(b"old"))));
+    assert!(answered["RetMsg"].as_str().unwrap().contains(&hex(&Sha256::digest(b"PK\x03\x04old"))));
     ok(&cloud, "scf", "UpdateFunctionCode", new).await;
     settle(&cloud);
     assert_eq!(status(&cloud, "shop").await, "Active");
@@ -123,13 +163,12 @@ async fn a_function_that_fails_to_come_up_tells_what_it_was_created_with() {
     let cloud = cloud().await;
     let stuck = json!({ "kind": "scf_status", "subject": ["shop"], "outcome": "fail" });
     cloud.fault(serde_json::from_value(stuck).unwrap());
-    let given =
-        json!({ "FunctionName": "shop", "Description": "ours", "Code": { "ZipFile": base64(b"code") } });
+    let given = json!({ "FunctionName": "shop", "Description": "ours", "Code": { "ZipFile": base64(b"PK\x03\x04code") } });
     ok(&cloud, "scf", "CreateFunction", given).await;
     settle(&cloud);
     let told = ok(&cloud, "scf", "GetFunction", json!({ "FunctionName": "shop" })).await;
     assert_eq!((&told["Status"], &told["Description"]), (&json!("CreateFailed"), &json!("ours")));
-    let update = json!({ "FunctionName": "shop", "ZipFile": base64(b"new") });
+    let update = json!({ "FunctionName": "shop", "ZipFile": base64(b"PK\x03\x04new") });
     let refusal = refused(&cloud, "scf", "UpdateFunctionCode", update).await;
     assert_eq!(refusal, "FailedOperation.FunctionStatusError");
     let refusal = refused(&cloud, "scf", "Invoke", json!({ "FunctionName": "shop" })).await;
@@ -139,9 +178,9 @@ async fn a_function_that_fails_to_come_up_tells_what_it_was_created_with() {
 #[tokio::test]
 async fn a_functions_code_may_wait_for_the_cloud_itself() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"code").await;
+    function(&cloud, "shop", b"PK\x03\x04code").await;
     let address = cloud.address();
-    cloud.register(b"code", move |_| {
+    cloud.register(b"PK\x03\x04code", move |_| {
         let mut stream = std::net::TcpStream::connect(address).map_err(|error| error.to_string())?;
         let head = "POST /__fake__/log HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let mut answer = String::new();
@@ -166,14 +205,14 @@ async fn a_failing_call_tells_so_in_the_result_and_no_other_version_fails() {
 #[tokio::test]
 async fn code_is_downloaded_where_its_address_says_as_long_as_a_version_has_it() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"old").await;
+    function(&cloud, "shop", b"PK\x03\x04old").await;
     publish(&cloud, "shop").await;
-    update(&cloud, "shop", b"new").await;
+    update(&cloud, "shop", b"PK\x03\x04new").await;
     let named = json!({ "FunctionName": "shop", "Qualifier": "1" });
     let told = ok(&cloud, "scf", "GetFunctionAddress", named.clone()).await;
     let path = told["Url"].as_str().unwrap().strip_prefix(&cloud.url()).unwrap();
     let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", cloud.address());
-    assert_eq!(send(cloud.address(), &head, b"").await.unwrap().text(), "old");
+    assert_eq!(send(cloud.address(), &head, b"").await.unwrap().text(), "PK\x03\x04old");
     let logged = cloud.log().pop().unwrap();
     assert_eq!(
         (logged.service.as_str(), logged.action.as_str(), logged.result.as_str()),
@@ -220,8 +259,8 @@ async fn a_function_has_ten_triggers_of_a_type_and_an_alias_stays_while_one_is_b
 #[tokio::test]
 async fn the_end_of_a_call_that_nobody_waited_for_is_told_later() {
     let cloud = cloud().await;
-    cloud.register(b"code", |_| Err("no stock".to_owned()));
-    function(&cloud, "shop", b"code").await;
+    cloud.register(b"PK\x03\x04code", |_| Err("no stock".to_owned()));
+    function(&cloud, "shop", b"PK\x03\x04code").await;
     let told = invoke(&cloud, json!({ "FunctionName": "shop", "InvocationType": "Event" })).await;
     assert_eq!((&told["RetMsg"], &told["ErrMsg"]), (&json!(""), &json!("")));
     let ask = json!({ "FunctionName": "shop", "FunctionRequestId": told["FunctionRequestId"] });

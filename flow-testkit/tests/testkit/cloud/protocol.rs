@@ -95,7 +95,7 @@ async fn a_call_of_another_region_day_form_or_size_is_refused() {
 #[tokio::test]
 async fn parameters_may_come_in_the_query() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"code").await;
+    function(&cloud, "shop", b"PK\x03\x04code").await;
     let (host, second) = (cloud.address().to_string(), now());
     let ask = async |query: &str, signed_query: &str| {
         let signed = signing::tc3_of_query(KEY, "scf", &host, second, signed_query);
@@ -143,13 +143,18 @@ async fn what_the_api_does_not_describe_is_refused() {
         refused(&cloud, "scf", "GetFunction", json!({ "FunctionName": "none" })).await,
         "ResourceNotFound.Function"
     );
+    // Clients meet both codes.
+    assert_eq!(
+        refused(&cloud, "scf", "ListVersionByFunction", json!({ "FunctionName": "none" })).await,
+        "ResourceNotFound.FunctionName"
+    );
 }
 
 #[tokio::test]
 async fn it_is_controlled_over_http() {
     let cloud = cloud().await;
     control(&cloud, "config", json!({ "delay": 60 })).await;
-    let given = json!({ "FunctionName": "shop", "Code": { "ZipFile": "AAAA" } });
+    let given = json!({ "FunctionName": "shop", "Code": { "ZipFile": "UEsDBA==" } });
     ok(&cloud, "scf", "CreateFunction", given).await;
     let status =
         async || ok(&cloud, "scf", "GetFunction", json!({ "FunctionName": "shop" })).await["Status"].clone();
@@ -169,7 +174,7 @@ async fn it_is_controlled_over_http() {
 #[tokio::test]
 async fn more_than_so_many_requests_a_second_are_throttled() {
     let cloud = cloud().await;
-    function(&cloud, "shop", b"code").await;
+    function(&cloud, "shop", b"PK\x03\x04code").await;
     cloud.throttle_at(1);
     let mut codes = Vec::new();
     for _ in 0..4 {
