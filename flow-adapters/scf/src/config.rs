@@ -1,11 +1,14 @@
 use std::time::Duration;
 
 use flow_core::Problems;
-use flow_tencent::CosConfig;
+use flow_tencent::{CosConfig, ObjectKey};
 use serde::{Deserialize, Serialize};
 
 /// The alias that every function has, which cannot be deleted.
 pub(crate) const DEFAULT_ALIAS: &str = "$DEFAULT";
+
+/// The longest name of a function.
+const FUNCTION_MAX: usize = 60;
 
 /// How functions of one region and namespace are deployed. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +122,15 @@ impl ScfConfig {
             "must be at least 2: the live version and the one before",
         );
         problems.check(!self.patience.is_zero(), "patience", "must be longer than nothing");
+        if let Some(bucket) = &self.code_bucket {
+            // As long a key as any: one that is refused later would be met on the way back.
+            let key = format!("{}{}/{}.zip", bucket.prefix, "f".repeat(FUNCTION_MAX), "0".repeat(64));
+            if let Err(found) = ObjectKey::new(key) {
+                for problem in found.as_slice() {
+                    problems.add("code_bucket.prefix", format!("gives a bad key: {}", problem.problem));
+                }
+            }
+        }
         if let Some(new) = &self.new_functions {
             new.check(&mut problems);
         }
@@ -175,7 +187,7 @@ pub(crate) fn check_function(name: &str) -> Result<(), Problems> {
     let mut problems = Problems::default();
     let ends = name.bytes().next_back().is_some_and(|last| last.is_ascii_alphanumeric());
     problems.check(
-        name.len() >= 2 && is_word(name, 60) && ends,
+        name.len() >= 2 && is_word(name, FUNCTION_MAX) && ends,
         "function",
         "must be 2 to 60 letters, digits, `-` and `_`, from a letter to a letter or digit",
     );
@@ -222,6 +234,12 @@ mod tests {
             provisioned: Some(0),
             kept_versions: 1,
             patience: Duration::ZERO,
+            code_bucket: Some(CodeBucket {
+                bucket: "code".into(),
+                appid: "1250000000".into(),
+                prefix: "/packages/".into(),
+                endpoint: None,
+            }),
             new_functions: Some(NewFunction {
                 memory_mb: 100,
                 timeout_seconds: 901,
@@ -231,7 +249,7 @@ mod tests {
         };
         let problems = config.check().unwrap_err();
         let fields: Vec<_> = problems.as_slice().iter().map(|problem| problem.field.as_str()).collect();
-        let expected = "region namespace alias provisioned kept_versions patience new_functions.runtime \
+        let expected = "region namespace alias provisioned kept_versions patience code_bucket.prefix new_functions.runtime \
                         new_functions.handler new_functions.memory_mb new_functions.timeout_seconds";
         assert_eq!(fields.join(" "), expected);
         assert_eq!(ScfConfig::new("ap-guangzhou").check(), Ok(()));

@@ -4,7 +4,7 @@ use std::fmt;
 use flow_core::{InvalidName, Name};
 
 /// What the description of an alias begins with that was written here.
-const WRITTEN: &str = "flow";
+pub(crate) const ALIAS_MADE: &str = "flow";
 
 /// What the versions are called that an alias leads to. It stands in the alias's description, written together with the shares.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,15 +17,14 @@ impl Names {
 
     /// Names in a description; none where it was written by somebody else.
     pub(crate) fn parse(description: &str) -> Self {
-        let mut words = description.split(' ');
-        if words.next() != Some(WRITTEN) {
+        if !is_alias_made_here(description) {
             return Self::default();
         }
         let pair = |word: &str| {
             let (version, name) = word.split_once('=')?;
             Some((version.to_owned(), Name::new(name).ok()?))
         };
-        Self(words.filter_map(pair).collect())
+        Self(description.split(' ').filter_map(pair).collect())
     }
 
     /// What a version is called: its number, where nobody said.
@@ -34,9 +33,14 @@ impl Names {
     }
 }
 
+/// Whether an alias with this description was made or routed here.
+pub(crate) fn is_alias_made_here(description: &str) -> bool {
+    description.split(' ').next() == Some(ALIAS_MADE)
+}
+
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(WRITTEN)?;
+        f.write_str(ALIAS_MADE)?;
         self.0.iter().try_for_each(|(version, name)| write!(f, " {version}={name}"))
     }
 }

@@ -149,7 +149,11 @@ impl ScfFunctions {
         }
         let code = Self::sendable(platform, function, package).await?;
         let held = Self::hold_callers(platform, function, &found).await?;
-        let kept = if old == digest { held } else { Self::keep(platform, function, old, held).await? };
+        let kept = if old == digest {
+            held
+        } else {
+            Self::keep(platform, function, old, held).await.map_err(held.tells())?
+        };
         let handler = found.handler.as_deref().unwrap_or_default();
         platform.put_code(function, &code, digest, handler).await.map_err(kept.tells())
     }
@@ -273,7 +277,8 @@ impl ScfFunctions {
     async fn kept_code(platform: &Platform, function: &str, digest: Digest) -> Result<Code, StepError> {
         if let Some(bucket) = &platform.cos {
             let key = Self::key(platform, function, digest)?;
-            if bucket.find(&key).await?.is_some() {
+            // A bucket that cannot be asked is no reason to lose what a version holds too.
+            if matches!(bucket.find(&key).await, Ok(Some(_))) {
                 return Ok(Self::stored(platform, &key));
             }
         }
@@ -305,11 +310,18 @@ impl ScfFunctions {
     /// Removes a function that did not exist before.
     pub(super) async fn remove(platform: &Platform, function: &str) -> Result<(), StepError> {
         let Some(found) = platform.settled(function).await? else { return Ok(()) };
+        if is_made_here(found.description()) {
+            return platform.delete(function).await;
+        }
         // Somebody else's failed attempt was there before, and counted as no function.
-        if found.was_never_made() && !is_made_here(found.description()) {
+        if found.was_never_made() {
             return Ok(());
         }
-        platform.delete(function).await
+        Err(StepError::new(
+            ErrorKind::Conflict,
+            "somebody else has made the function meanwhile: it is not removed",
+        )
+        .fact("function", function))
     }
 }
 

@@ -170,7 +170,7 @@ impl FunctionPlatform for ScfFunctions {
         let found = Self::standing(&platform, function).await?;
         // Callers come first: a version that was live before is still what it was.
         if let Some(live) = &before.live {
-            Self::lead_to(&platform, function, live).await?;
+            Self::lead_back(&platform, function, live).await?;
         }
         if let Some(digest) = before.digest {
             Self::put_back(&platform, function, digest, &found).await.map_err(StepError::after_effect)?;
@@ -183,7 +183,7 @@ impl FunctionPlatform for ScfFunctions {
         if before.live.is_none() {
             Self::lead_nowhere(&platform, function).await.map_err(open)?;
         }
-        Ok(())
+        Self::ready_again(&platform, function, before.live.as_deref()).await.map_err(open)
     }
 }
 

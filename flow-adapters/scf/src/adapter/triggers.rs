@@ -125,7 +125,7 @@ impl ScfFunctions {
     }
 }
 
-/// Refuses triggers that the platform would not make again.
+/// Refuses what the platform would not make, now or on the way back.
 fn check_types(old: &BTreeMap<String, Trigger>, wanted: &BTreeMap<String, Trigger>) -> Result<(), Problems> {
     let mut problems = Problems::default();
     for (name, trigger) in wanted {
@@ -136,5 +136,35 @@ fn check_types(old: &BTreeMap<String, Trigger>, wanted: &BTreeMap<String, Trigge
             );
         }
     }
+    for (name, trigger) in old {
+        if wanted.get(name) != Some(trigger) && !can_be_made(&trigger.kind) {
+            let problem = format!(
+                "a trigger of type `{}` could not be put back: remove it outside of a release",
+                trigger.kind
+            );
+            problems.add(format!("triggers.{name}"), problem);
+        }
+    }
     problems.into_result()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trigger::TriggerDesc;
+
+    #[test]
+    fn what_could_not_be_put_back_is_neither_made_nor_removed() {
+        let gateway = Trigger::new("apigw", TriggerDesc::Text(String::new()));
+        let with = |trigger: &Trigger| BTreeMap::from([("api".to_owned(), trigger.clone())]);
+        let (none, timer) = (BTreeMap::new(), Trigger::timer("0 0 3 * * * *"));
+        assert_eq!(check_types(&with(&gateway), &with(&gateway)), Ok(()), "it may stay");
+        assert_eq!(check_types(&with(&timer), &none), Ok(()));
+        for (old, wanted) in
+            [(&none, &with(&gateway)), (&with(&gateway), &none), (&with(&gateway), &with(&timer))]
+        {
+            let problems = check_types(old, wanted).unwrap_err();
+            assert_eq!(problems.as_slice()[0].field, "triggers.api");
+        }
+    }
 }

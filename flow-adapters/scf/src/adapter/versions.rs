@@ -11,6 +11,9 @@ use crate::address::address;
 use crate::client::{Platform, Row, named};
 use crate::launched::{DESCRIPTION_MAX, Launched};
 
+/// The longest reason that is told of an unhealthy version, in characters.
+const REASON_MAX: usize = 1000;
+
 /// Runs a service's instances as versions of a function, so that a rollout replaces a function as it does a service.
 ///
 /// The service is the function, its artefact the zip, its environment the variables; each instance is a version, described by what it was
@@ -84,6 +87,11 @@ impl ScfVersions {
 fn instance(function: &str, row: &Row, launched: Launched) -> Instance {
     let Launched { instance: id, version, digest, .. } = launched;
     Instance { id, version, digest, address: address(function, &row.version), pid: None }
+}
+
+/// What a function answered, as far as it is kept as a reason: it may have megabytes.
+fn cut(output: &Value) -> String {
+    output.to_string().chars().take(REASON_MAX).collect()
 }
 
 /// # Errors
@@ -160,7 +168,7 @@ impl ProcessManager for ScfVersions {
         }
         let Some(event) = &self.smoke else { return Ok(Health::Healthy) };
         let (succeeded, output) = answer(self.platform.invoke(function, &row.version, event).await?);
-        Ok(if succeeded { Health::Healthy } else { Health::Unhealthy { reason: output.to_string() } })
+        Ok(if succeeded { Health::Healthy } else { Health::Unhealthy { reason: cut(&output) } })
     }
 
     async fn stop(
@@ -178,6 +186,6 @@ impl ProcessManager for ScfVersions {
                 .fact("version", row.version));
         }
         platform.withdraw(function, &row.version).await?;
-        platform.delete_version(function, &row.version).await
+        platform.delete_version(function, &row.version).await.map_err(StepError::after_effect)
     }
 }

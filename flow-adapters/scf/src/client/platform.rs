@@ -101,7 +101,8 @@ impl Platform {
     async fn found<A: Action>(&self, function: &str, action: &A) -> Result<Option<A::Answer>, StepError> {
         match self.api.call(action, Nature::Reads).await {
             Ok(answer) => Ok(Some(answer)),
-            Err(error) if error.failure() == Failure::NotFound => Ok(None),
+            // Only the platform's own code tells so: a page of some gateway between is no evidence.
+            Err(error) if error.failure() == Failure::NotFound && error.code().is_some() => Ok(None),
             Err(error) => Err(told(error, function)),
         }
     }
@@ -150,8 +151,8 @@ impl Platform {
     /// The published versions.
     pub(crate) async fn versions(&self, function: &str) -> Result<Vec<Row>, StepError> {
         let mut all = Vec::new();
-        for page in 0..PAGES_MAX {
-            let (namespace, offset) = (self.namespace(), page * PAGE);
+        for _ in 0..PAGES_MAX {
+            let (namespace, offset) = (self.namespace(), offset(&all));
             let action = ListVersionByFunction { function_name: function, namespace, offset, limit: PAGE };
             let rows = self.read(function, &action).await?.versions;
             if rows.is_empty() {
@@ -173,8 +174,8 @@ impl Platform {
 
     pub(crate) async fn aliases(&self, function: &str) -> Result<Vec<Alias>, StepError> {
         let mut all = Vec::new();
-        for page in 0..PAGES_MAX {
-            let (offset, limit) = ((page * PAGE).to_string(), PAGE.to_string());
+        for _ in 0..PAGES_MAX {
+            let (offset, limit) = (offset(&all).to_string(), PAGE.to_string());
             let action = ListAliases { function_name: function, namespace: self.namespace(), offset, limit };
             let aliases = self.read(function, &action).await?.aliases;
             if aliases.is_empty() {
@@ -187,8 +188,8 @@ impl Platform {
 
     pub(crate) async fn triggers(&self, function: &str) -> Result<Vec<TriggerRow>, StepError> {
         let mut all = Vec::new();
-        for page in 0..PAGES_MAX {
-            let (namespace, offset) = (self.namespace(), page * PAGE);
+        for _ in 0..PAGES_MAX {
+            let (namespace, offset) = (self.namespace(), offset(&all));
             let action = ListTriggers { function_name: function, namespace, offset, limit: PAGE };
             let rows = self.read(function, &action).await?.triggers;
             if rows.is_empty() {
@@ -221,6 +222,11 @@ impl Platform {
         };
         Ok(self.read(function, &action).await?.result)
     }
+}
+
+/// Where the next page begins, also where the platform gave fewer at a time than it was asked for.
+fn offset<T>(all: &[T]) -> u32 {
+    u32::try_from(all.len()).unwrap_or(u32::MAX)
 }
 
 /// The function's name as the platform takes it.

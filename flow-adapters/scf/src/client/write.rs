@@ -9,9 +9,10 @@ use super::actions::{
     PutProvisionedConcurrencyConfig, RoutingConfig, Terms, UpdateAlias, UpdateFunctionCode,
     UpdateFunctionConfiguration, UpdateTrigger, Variable, VersionWeight,
 };
-use super::model::{Alias, LATEST, TriggerRow};
+use super::model::{Alias, Allocated, LATEST, Row, TriggerRow};
 use super::platform::Platform;
 use crate::config::{DEFAULT_ALIAS, NewFunction};
+use crate::names::ALIAS_MADE;
 use crate::trigger::{Calls, Trigger};
 
 /// How an alias divides its calls: one version, or two.
@@ -96,7 +97,14 @@ impl Platform {
     ) -> Result<(), StepError> {
         let action =
             UpdateFunctionCode { function_name: function, namespace: self.namespace(), code, handler };
-        let stands = || async move { Ok(self.code(function, LATEST).await? == digest) }.boxed();
+        // A function whose last change failed may hold this code already: it is sent to it so that it becomes active.
+        let stands = || {
+            async move {
+                let active = self.function(function, None).await?.is_some_and(|found| found.is_active());
+                Ok(active && self.code(function, LATEST).await? == digest)
+            }
+            .boxed()
+        };
         self.carry_out(function, &action, stands).await?;
         self.rested(function).await?;
         self.shown(function, "code", stands).await
@@ -140,24 +148,21 @@ impl Platform {
         self.shown(function, "variables", stand).await
     }
 
-    /// Publishes what stands in place under a description that no other version has, and gives its number.
+    /// Publishes what stands in place under this description, and gives its number.
     pub(crate) async fn publish(&self, function: &str, description: &str) -> Result<String, StepError> {
         let action = PublishVersion { function_name: function, namespace: self.namespace(), description };
-        // Versions of this description that are there already do not count.
-        let before = self.versions(function).await?.len();
-        let found = || {
-            async move {
-                let rows = self.versions(function).await?;
-                let new = rows.iter().take(rows.len().saturating_sub(before));
-                Ok(new.filter(|row| row.description() == description).count() > 0)
-            }
-            .boxed()
+        // Versions of this description that are there already do not count: numbers only grow.
+        let newest = self.versions(function).await?.first().and_then(Row::number);
+        let made = async || -> Result<Option<Row>, StepError> {
+            let mut new = self.versions(function).await?.into_iter().take_while(|row| row.number() > newest);
+            Ok(new.find(|row| row.description() == description))
         };
+        let made = &made;
+        let found = || async move { Ok(made().await?.is_some()) }.boxed();
         self.carry_out(function, &action, found).await?;
         self.rested(function).await?;
         self.shown(function, "version", found).await?;
-        let rows = self.versions(function).await.map_err(StepError::after_effect)?;
-        let row = rows.into_iter().find(|row| row.description() == description);
+        let row = made().await.map_err(StepError::after_effect)?;
         let row = row.ok_or_else(|| StepError::in_doubt("the version is gone").fact("function", function))?;
         Ok(row.version)
     }
@@ -196,6 +201,8 @@ impl Platform {
                 UpdateAlias { function_name, namespace, name, function_version, routing_config, description };
             self.carry_out(function, &action, done).await?;
         } else {
+            // Whoever takes it away again must know that it was made here.
+            let description = Some(description.unwrap_or(ALIAS_MADE));
             let action =
                 CreateAlias { function_name, namespace, name, function_version, routing_config, description };
             self.carry_out(function, &action, done).await?;
@@ -300,7 +307,11 @@ impl Platform {
             async move {
                 let all = self.provisioned(function).await?;
                 let own = all.iter().find(|one| one.qualifier == qualifier);
-                Ok(own.is_some_and(|own| own.allocated_provisioned_concurrency_num == wanted))
+                // One that failed is asked for anew.
+                let counts = |own: &&Allocated| {
+                    own.allocated_provisioned_concurrency_num == wanted && own.status != "Failed"
+                };
+                Ok(own.filter(counts).is_some())
             }
             .boxed()
         };

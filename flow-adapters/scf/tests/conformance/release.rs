@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use flow_core::port::FunctionPlatform;
+use flow_core::port::{FunctionPlatform, FunctionState};
 use flow_core::{Digest, ErrorKind, name};
 use flow_scf::{ScfConfig, Trigger};
 use flow_tencent::Action;
@@ -11,7 +11,7 @@ use flow_testkit::cloud::{Fault, Outcome};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::world::{CreateTrigger, GREETING, SHOP, World, bucket, call, refuses};
+use crate::world::{CreateAlias, CreateTrigger, GREETING, SHOP, World, bucket, call, refuses, target};
 
 /// Makes the function as somebody else would.
 #[derive(Serialize)]
@@ -223,4 +223,119 @@ async fn a_publication_is_found_again_by_its_key_only_while_it_is_what_stands_in
     assert_eq!(world.functions.publish(&permit, &SHOP).await.unwrap(), "3");
     assert_eq!(code(&world, "3").await.as_deref(), Some("two"));
     assert_eq!(world.functions.publish(&world.permit(), &SHOP).await.unwrap(), "4", "under another key");
+}
+
+#[tokio::test]
+async fn a_function_whose_update_failed_is_put_back_though_the_request_is_lost_on_its_way() {
+    let world = World::new().await;
+    world.release(&SHOP, "one").await;
+    let before = world.functions.state(&SHOP).await.unwrap();
+    world.cloud.fault(Fault::ScfStatus { subject: ("shop".into(),), outcome: Outcome::Fail, times: 1 });
+    world.update(&SHOP, &world.telling("two")).await.unwrap_err();
+    world.cloud.fault(Fault::Drop(target("UpdateFunctionCode", 1)));
+    world.functions.restore(&world.permit(), &SHOP, &before).await.unwrap();
+    assert_eq!(world.carried_out("UpdateFunctionCode"), 2);
+    world.publish(&SHOP, "three").await;
+}
+
+#[tokio::test]
+async fn an_alias_that_others_made_is_not_taken_from_their_callers() {
+    let world = World::new().await;
+    made_by_others(&world, "theirs").await;
+    let (function_name, name, function_version) = ("shop", "live", "$LATEST");
+    world.ask(&CreateAlias { function_name, name, function_version }).await;
+    let before = world.functions.state(&SHOP).await.unwrap();
+    world.release(&SHOP, "ours").await;
+    assert_eq!(world.answers().await.as_deref(), Some("ours"));
+    world.functions.restore(&world.permit(), &SHOP, &before).await.unwrap();
+    assert_eq!(world.answers().await.as_deref(), Some("theirs"));
+}
+
+#[tokio::test]
+async fn a_function_that_others_made_meanwhile_is_not_removed() {
+    let world = World::new().await;
+    made_by_others(&world, "theirs").await;
+    let absent = FunctionState::default();
+    let error = world.functions.restore(&world.permit(), &SHOP, &absent).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(code(&world, "$LATEST").await.as_deref(), Some("theirs"));
+}
+
+#[tokio::test]
+async fn callers_are_led_back_though_no_instances_can_be_made_ready() {
+    let world = World::with(|config| ScfConfig { provisioned: Some(3), ..config }).await;
+    world.release(&SHOP, "one").await;
+    let before = world.functions.state(&SHOP).await.unwrap();
+    world.release(&SHOP, "two").await;
+    let exceeded = "FailedOperation.ProvisionedExceedAvailable";
+    world.cloud.fault(refuses("PutProvisionedConcurrencyConfig", exceeded, 1));
+    let error = world.functions.restore(&world.permit(), &SHOP, &before).await.unwrap_err();
+    assert!(!error.kind().is_rejection(), "{error}");
+    assert!(error.facts().any(|fact| fact == ("code", exceeded)), "{error}");
+    assert_eq!(world.answers().await.as_deref(), Some("one"));
+    assert_eq!(ready(&world).await, [""; 0], "the quota is held by a version that nobody calls");
+    world.functions.restore(&world.permit(), &SHOP, &before).await.unwrap();
+    assert_eq!(ready(&world).await, ["1"]);
+}
+
+#[tokio::test]
+async fn no_instances_stand_ready_where_no_version_is_live_again() {
+    let world = World::with(|config| ScfConfig { provisioned: Some(3), ..config }).await;
+    let version = world.publish(&SHOP, "one").await;
+    let before = world.functions.state(&SHOP).await.unwrap();
+    world.functions.make_live(&world.permit(), &SHOP, &version).await.unwrap();
+    assert_eq!(ready(&world).await, ["1"]);
+    world.functions.restore(&world.permit(), &SHOP, &before).await.unwrap();
+    assert_eq!((ready(&world).await, world.answers().await), (Vec::new(), None));
+}
+
+#[tokio::test]
+async fn pruning_leaves_a_version_that_a_trigger_calls_and_claims_no_rejection_after_the_first_is_gone() {
+    let world = World::with(|config| ScfConfig { kept_versions: 2, ..config }).await;
+    for marker in ["1", "2", "3", "4"] {
+        world.publish(&SHOP, marker).await;
+    }
+    world.release(&SHOP, "5").await;
+    let trigger = Trigger::timer("0 0 3 * * * *").bound_to("2").to_string();
+    let bound = BTreeMap::from([(name!("nightly"), trigger)]);
+    world.functions.set_triggers(&world.permit(), &SHOP, &bound).await.unwrap();
+    // One version is gone by the time that the next one is refused.
+    world.cloud.fault(Fault::DropAfter(target("DeleteFunctionVersion", 1)));
+    world.cloud.fault(refuses("DeleteFunctionVersion", "UnauthorizedOperation.CAM", 1));
+    let error = world.functions.prune(&world.permit(), &SHOP).await.unwrap_err();
+    assert!(!error.kind().is_rejection(), "{error}");
+    assert_eq!((code(&world, "1").await, code(&world, "2").await.as_deref()), (None, Some("2")));
+    assert_eq!(world.functions.prune(&world.permit(), &SHOP).await.unwrap(), ["3"]);
+    assert_eq!(code(&world, "2").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_page_of_a_gateway_is_no_evidence_that_a_function_is_absent() {
+    let world = World::new().await;
+    world.release(&SHOP, "one").await;
+    world.cloud.fault(Fault::Http { target: target("GetFunction", 1), status: 404 });
+    let error = world.functions.state(&SHOP).await.unwrap_err();
+    assert!(error.facts().any(|fact| fact == ("status", "404")), "{error}");
+}
+
+#[tokio::test]
+async fn code_that_a_version_holds_is_put_back_though_the_bucket_cannot_be_asked() {
+    let mut world = World::new().await;
+    world.release(&SHOP, "one").await;
+    let before = world.functions.state(&SHOP).await.unwrap();
+    world.update(&SHOP, &world.telling("two")).await.unwrap();
+    let elsewhere = flow_scf::CodeBucket { bucket: "nobodys".into(), ..bucket(world.cloud.url()) };
+    world.functions = world.opened(|config| ScfConfig { code_bucket: Some(elsewhere), ..config });
+    let denied = flow_testkit::cloud::Target { service: Some("cos".into()), action: None, times: 9 };
+    let code_told = "AccessDenied".to_owned();
+    world.cloud.fault(Fault::Error { target: denied, code: code_told, message: None, status: None });
+    world.functions.restore(&world.permit(), &SHOP, &before).await.unwrap();
+    assert_eq!(code(&world, "$LATEST").await.as_deref(), Some("one"));
+}
+
+/// The versions of which instances stand ready.
+async fn ready(world: &World) -> Vec<String> {
+    let told = world.ask(&crate::world::GetProvisionedConcurrencyConfig { function_name: "shop" }).await;
+    let all = told["Allocated"].as_array().cloned().unwrap_or_default();
+    all.iter().filter_map(|one| one["Qualifier"].as_str().map(str::to_owned)).collect()
 }

@@ -287,4 +287,6 @@ macro_rules! outside {
 
 outside!(CreateTrigger { trigger_name, r#type, trigger_desc });
 
+outside!(CreateAlias { name, function_version });
+
 outside!(GetProvisionedConcurrencyConfig {});
