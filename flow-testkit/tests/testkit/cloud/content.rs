@@ -99,26 +99,27 @@ async fn parts_belong_to_their_own_upload_and_are_named_by_their_etags() {
 #[tokio::test]
 async fn uploads_are_listed_in_pages_by_their_keys() {
     let cloud = cloud().await;
-    for key in ["c", "a%2Fb%20c", "b", "a%2Fb%20c", "a"] {
+    for key in ["c", "a+b", "b", "a+b", "a"] {
         content(&cloud, "POST", &format!("/{key}?uploads"), &[], b"").await.unwrap();
     }
     let list = async |query: &str| {
         let told = content(&cloud, "GET", &format!("/?uploads{query}"), &[], b"").await.unwrap().text();
         let all = |name: &str| {
-            let parts = told.split(&format!("<{name}>")).skip(1);
+            let begin = format!("<{name}>");
+            let parts = told.split(&begin).skip(1);
             parts.map(|part| part.split('<').next().unwrap().to_owned()).collect::<Vec<_>>()
         };
         let next = (all("NextKeyMarker").concat(), all("NextUploadIdMarker").concat());
         (all("Key"), all("IsTruncated").concat(), next)
     };
-    assert_eq!(list("").await.0, ["a", "a/b c", "a/b c", "b", "c"]);
+    assert_eq!(list("").await.0, ["a", "a+b", "a+b", "b", "c"]);
     let (first, more, (key, id)) = list("&max-uploads=2&encoding-type=url").await;
     assert_eq!(
         (first, more.as_str(), key.as_str()),
-        (vec!["a".to_owned(), "a/b%20c".to_owned()], "true", "a/b%20c")
+        (vec!["a".to_owned(), "a%2Bb".to_owned()], "true", "a%2Bb")
     );
     let (second, more, next) = list(&format!("&key-marker={key}&upload-id-marker={id}")).await;
-    assert_eq!((second, more.as_str()), (["a/b c", "b", "c"].map(str::to_owned).to_vec(), "false"));
+    assert_eq!((second, more.as_str()), (["a+b", "b", "c"].map(str::to_owned).to_vec(), "false"));
     assert_eq!(next, Default::default());
     assert_eq!(list(&format!("&key-marker={key}")).await.0, ["b", "c"]);
     let wrong = content(&cloud, "GET", "/?uploads&max-uploads=x", &[], b"").await.unwrap();
