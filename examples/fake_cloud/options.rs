@@ -1,11 +1,11 @@
 //! The options of the command line.
 
 use anyhow::{Context, Result, bail};
-use flow_testkit::cloud::FakeCloudConfig;
+use flow_testkit::cloud::{FakeCloudConfig, Strictness};
 
-/// Reads the options; what is left out is as by default.
+/// Reads the options; what is left out is as by default, but lenient to scripts that know the control contract alone.
 pub(crate) fn parse(arguments: &[String]) -> Result<FakeCloudConfig> {
-    let mut config = FakeCloudConfig::default();
+    let mut config = FakeCloudConfig { strictness: Strictness::Lenient, ..FakeCloudConfig::default() };
     let mut rest = arguments.iter();
     while let Some(option) = rest.next() {
         let value = rest.next().with_context(|| format!("`{option}` needs a value"))?;

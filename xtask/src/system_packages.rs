@@ -18,7 +18,7 @@ const SYSTEM_PACKAGES: &[SystemPackage] = &[
     ("haproxy", "haproxy", "the HAProxy suites"),
     ("openssh-server", "sshd", "the SSH suites"),
     ("nodejs", "node", "the applications behind the servers, and PM2"),
-    ("npm", "npm", "PM2 and PostgreSQL 18"),
+    ("npm", "npm", "PM2, PostgreSQL 18 and the clients of Tencent Cloud"),
     ("postgresql-15", "/usr/lib/postgresql/15/bin/postgres", "the database suites"),
     ("pgbouncer", "pgbouncer", "the database suites"),
     ("mariadb-server-core", "mariadbd", "the database suites"),
@@ -26,7 +26,7 @@ const SYSTEM_PACKAGES: &[SystemPackage] = &[
     ("sqlite3", "sqlite3", "the database suites"),
     ("libssl-dev", "/usr/include/openssl/ssl.h", "flow-tencent's feature `tencentcloud-sdk-rs`"),
     ("pkg-config", "pkg-config", "flow-tencent's feature `tencentcloud-sdk-rs`"),
-    ("python3-pip", "pip3", "the clients of PostgreSQL 18"),
+    ("python3-pip", "pip3", "the clients of PostgreSQL 18 and of Tencent Cloud"),
 ];
 
 /// What only the long tier needs.

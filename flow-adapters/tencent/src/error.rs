@@ -10,7 +10,8 @@ const TEXT_MAX: usize = 2048;
 
 /// Why a request to Tencent Cloud ended badly.
 ///
-/// Everything that support asks for is in it: service, action, code and request id. It never holds a secret.
+/// Everything that support asks for is in it: service, action, code and request id. Nothing of it is taken from a
+/// credential or from what was sent; the service's own message is passed on as it came, and may repeat what it was told.
 #[derive(Debug)]
 pub struct ApiError(Box<Told>);
 

@@ -77,6 +77,8 @@ impl Failure {
             | "ResourceInUse.CdnOpInProgress" => Self::Busy,
             "InvalidParameterValue.DomainNotExists" => Self::NotFound,
             "FailedOperation.NotDomainOwner" => Self::Auth,
+            // The CDN means the domain's state by it, not its own.
+            _ if code.starts_with("ResourceUnavailable.Cdn") => Self::Invalid,
             _ => return None,
         })
     }
@@ -181,6 +183,8 @@ mod tests {
             ("ResourceNotFound.Function", Failure::NotFound),
             ("InternalError.System", Failure::Transient),
             ("ResourceUnavailable", Failure::Transient),
+            ("ResourceUnavailable.Namespace", Failure::Transient),
+            ("ResourceUnavailable.CdnHostIsNotOffline", Failure::Invalid),
             ("RequestSizeLimitExceeded", Failure::Invalid),
             ("SlowDown", Failure::Throttled),
             ("RequestTimeTooSkewed", Failure::ClockSkew),

@@ -135,13 +135,15 @@ fn tls(endpoint: &Endpoint) -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-/// Headers from names and values, or what is wrong with one; those that are secret are shown by no `Debug`.
+/// Headers from names and values, or what is wrong with one; those that are secret are shown by no `Debug`. Blanks at a value's ends are
+/// lost on the wire, where they would not be as they were signed.
 pub(crate) fn header_map<'a>(
     pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         let sent = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+        let sent = sent.filter(|_| value.trim_matches([' ', '\t']) == value);
         let Some((key, mut value)) = sent else {
             return Err(format!("the header `{}` holds what no header can", name.escape_debug()));
         };

@@ -31,8 +31,22 @@ pub struct FakeCloudConfig {
     pub delay: Duration,
     /// What the CDN allows.
     pub quotas: Quotas,
+    /// How much it insists on.
+    pub strictness: Strictness,
     /// What chance begins with.
     pub seed: u64,
+}
+
+/// How much the fake cloud insists on what a test of other things would have to prepare.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strictness {
+    /// URLs that are purged or prefetched are of the account's domains.
+    #[default]
+    Full,
+    /// As long as no domain was ever added, URLs of any host are purged and prefetched: for scripts of other tools, which
+    /// know the control contract alone. The example `fake_cloud` is like that.
+    Lenient,
 }
 
 /// What the CDN allows, in each of its two areas.
@@ -77,6 +91,7 @@ impl Default for FakeCloudConfig {
             zones: vec!["example.com".to_owned()],
             delay: Duration::from_secs(2),
             quotas: Quotas::default(),
+            strictness: Strictness::Full,
             seed: 1,
         }
     }
@@ -94,6 +109,7 @@ impl fmt::Debug for FakeCloudConfig {
             .field("zones", &self.zones)
             .field("delay", &self.delay)
             .field("quotas", &self.quotas)
+            .field("strictness", &self.strictness)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }

@@ -71,6 +71,16 @@ pub enum Fault {
         #[serde(default = "once")]
         times: u32,
     },
+    /// A key is not deleted by the next requests that delete many at once; the others of the request are.
+    CosDelete {
+        /// The object's key.
+        subject: (String,),
+        /// The code that is answered for the key.
+        code: String,
+        /// How often.
+        #[serde(default = "once")]
+        times: u32,
+    },
     /// The next runs of a version of a function fail.
     ScfInvoke {
         /// The function's name and the version.
@@ -187,6 +197,14 @@ impl Faults {
         .is_some()
     }
 
+    /// The code with which a key among many is not deleted.
+    pub(super) fn keeps(&mut self, key: &str) -> Option<String> {
+        self.take(|fault| match fault {
+            Fault::CosDelete { subject, code, .. } => (subject.0 == key).then(|| code.clone()),
+            _ => None,
+        })
+    }
+
     fn take<T>(&mut self, matches: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         for (index, fault) in self.0.iter_mut().enumerate() {
             let Some(found) = matches(fault) else { continue };
@@ -211,6 +229,7 @@ impl Fault {
             Self::ScfStatus { .. }
             | Self::CdnTask { .. }
             | Self::CosCorrupt { .. }
+            | Self::CosDelete { .. }
             | Self::ScfInvoke { .. } => None,
         }
     }
@@ -240,6 +259,7 @@ impl Fault {
             Self::ScfStatus { times, .. }
             | Self::CdnTask { times, .. }
             | Self::CosCorrupt { times, .. }
+            | Self::CosDelete { times, .. }
             | Self::ScfInvoke { times, .. } => times,
         }
     }

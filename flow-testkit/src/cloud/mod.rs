@@ -54,7 +54,7 @@ mod spelling;
 mod world;
 
 pub use clock::CloudClock;
-pub use config::{FakeCloudConfig, Quotas, SECRET_ID, SECRET_KEY, StartError};
+pub use config::{FakeCloudConfig, Quotas, SECRET_ID, SECRET_KEY, StartError, Strictness};
 pub use fake_cloud::FakeCloud;
 pub use faults::{Fault, Outcome, Target};
 pub use log::Logged;

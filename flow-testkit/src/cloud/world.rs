@@ -106,7 +106,7 @@ impl World {
             appid: config.appid.clone(),
             address: config.listen,
             functions: Functions::default(),
-            cdn: Cdn::new(config.quotas),
+            cdn: Cdn::new(config.quotas, config.strictness),
             storage: Storage::new(&config.buckets, now),
             zones: Zones::new(&config.zones, now),
         }
@@ -116,7 +116,7 @@ impl World {
     pub(super) fn settle(&mut self, now: Timestamp) {
         self.now = now;
         self.functions.settle(now);
-        self.cdn.settle(now);
+        self.cdn.settle(now, &self.storage);
     }
 
     /// When what begins now will have ended.

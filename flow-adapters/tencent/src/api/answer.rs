@@ -40,7 +40,11 @@ pub(crate) fn response(
     };
     let id = response.get("RequestId").and_then(Value::as_str).map(str::to_owned);
     let Some(refusal) = response.get("Error").filter(|error| !error.is_null()) else {
-        return Ok(response);
+        if (200..300).contains(&status) {
+            return Ok(response);
+        }
+        let error = subject.error(Failure::of_status(status).seen_by(nature), format!("status {status}"));
+        return Err(error.answered(status, id));
     };
     let Ok(refusal) = Refusal::deserialize(refusal) else {
         let failure = Failure::Unexpected;
@@ -118,6 +122,9 @@ mod tests {
             assert_eq!(failed(status, body, Nature::Writes), Failure::InDoubt, "{status} {body}");
             assert_eq!(failed(status, body, Nature::Reads), Failure::Transient, "{status} {body}");
         }
+        let body = r#"{"Response":{"RequestId":"r"}}"#;
+        assert_eq!(failed(502, body, Nature::Writes), Failure::InDoubt);
+        assert_eq!(failed(302, body, Nature::Writes), Failure::Unexpected);
         assert_eq!(failed(429, "", Nature::Writes), Failure::Throttled);
         assert_eq!(failed(404, "", Nature::Writes), Failure::NotFound);
     }

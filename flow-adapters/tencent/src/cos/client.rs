@@ -101,6 +101,10 @@ impl Cos {
         &self.host
     }
 
+    pub(super) const fn cancelled(&self) -> &CancelToken {
+        &self.cancel
+    }
+
     /// Sends `call` until it is answered, and takes the whole answer.
     pub(super) async fn carry_out(&self, call: &Call) -> Result<Incoming, ApiError> {
         self.ask(call, Ok).await

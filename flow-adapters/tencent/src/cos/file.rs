@@ -5,22 +5,25 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flow_core::CancelToken;
+use futures::FutureExt as _;
 use reqwest::Method;
 
 use super::call::Call;
 use super::client::{Cos, error};
 use super::digest::{Digester, Digests};
 use super::key::ObjectKey;
-use super::multipart::{PARTS_MAX, Part};
+use super::multipart::{PARTS_MAX, Part, Upload};
 use super::object::{Attributes, Stored};
 use crate::{ApiError, Failure, Nature};
 
-/// What of a file is in memory at a time. A file of no more than this is one request.
+/// What of a file is in memory at a time, but for 64 KiB. A file of no more than this is one request.
 const PIECE: u64 = 2 << 20;
 
 impl Cos {
     /// Writes a file as an object, over any other of that key, with 2 MiB of it in memory at a time (more from 20 GB on). Safe to repeat:
-    /// parts that an earlier call stored and that are still what the file holds are not sent again.
+    /// parts that an earlier call with the same attributes stored and that are still what the file holds are not sent again. The last
+    /// upload of that key that is found otherwise is given up.
     ///
     /// # Errors
     /// Those of [`put`](Self::put), [`put_part`](Self::put_part) and [`complete_upload`](Self::complete_upload); [`Failure::Invalid`]
@@ -42,24 +45,56 @@ impl Cos {
             }
             return self.put(key, piece, attributes).await;
         }
-        let whole = content.digests().await?;
-        let found = self.uploads(key.as_str()).await?.into_iter().rfind(|upload| upload.key == key.as_str());
-        let Some(begun) = found else {
-            let upload = self.begin_upload(key, attributes).await?;
-            let stored = self.fill(&content, &upload.id, &whole, Vec::new()).await;
+        let whole = content.digests(self.cancelled()).await?;
+        let size = part_size(whole.length, attributes);
+        let known = self.uploads_of(key).await?;
+        let Some(found) = known.last() else {
+            let id = self.begin_beside(&known, key, attributes).await?;
+            let stored = self.fill(&content, &id, size, &whole, Vec::new()).await;
             return stored.map_err(ApiError::after_effect);
         };
-        let there = self.parts(key, &begun.id).await?;
+        let there = self.parts(key, &found.id).await?;
         let resumed = async {
-            let stored = self.fill(&content, &begun.id, &whole, there).await?;
-            // Whoever began that upload may have wanted it to be served otherwise.
-            if attributes.are_kept_by(&self.head(key).await?.attributes) {
-                return Ok(stored);
+            if there.iter().any(|part| part.length == size) {
+                let stored = self.fill(&content, &found.id, size, &whole, there).await?;
+                // Other attributes give parts of this length once in 65,536 times.
+                if attributes.are_kept_by(&self.head(key).await?.attributes) {
+                    return Ok(stored);
+                }
+            } else {
+                // Completed, it might be served otherwise than asked.
+                self.abort_upload(key, &found.id).await?;
             }
-            let upload = self.begin_upload(key, attributes).await?;
-            self.fill(&content, &upload.id, &whole, Vec::new()).await
+            let id = self.begin_beside(&known, key, attributes).await?;
+            self.fill(&content, &id, size, &whole, Vec::new()).await
         };
         resumed.await.map_err(ApiError::after_effect)
+    }
+
+    async fn uploads_of(&self, key: &ObjectKey) -> Result<Vec<Upload>, ApiError> {
+        let mut found = self.uploads(key.as_str()).await?;
+        found.retain(|upload| upload.key == key.as_str());
+        Ok(found)
+    }
+
+    /// Begins an upload beside the `known` ones. Where the answer is lost, another than these is it.
+    async fn begin_beside(
+        &self,
+        known: &[Upload],
+        key: &ObjectKey,
+        attributes: &Attributes,
+    ) -> Result<String, ApiError> {
+        let call = Call::new("POST uploads", Method::POST, Nature::Writes);
+        let write = || async { Ok(self.begin_upload(key, attributes).await?.id) }.boxed();
+        let look = || {
+            async {
+                let mut found = self.uploads_of(key).await?.into_iter();
+                let other = |upload: &Upload| known.iter().all(|known| known.id != upload.id);
+                Ok(found.rfind(other).map(|upload| upload.id))
+            }
+            .boxed()
+        };
+        self.settle(&call, write, look).await
     }
 
     /// Uploads the parts that are not `there`, and completes the upload.
@@ -67,11 +102,11 @@ impl Cos {
         &self,
         content: &Content,
         id: &str,
+        size: u64,
         whole: &Digests,
         there: Vec<Part>,
     ) -> Result<Stored, ApiError> {
         let mut there: BTreeMap<_, _> = there.into_iter().map(|part| (part.number, part)).collect();
-        let size = PIECE.max(whole.length.div_ceil(u64::from(PARTS_MAX)));
         let (mut parts, mut taken) = (Vec::new(), Digester::new());
         let (mut offset, mut number) = (0, 1);
         while offset < whole.length {
@@ -95,6 +130,15 @@ impl Cos {
     }
 }
 
+/// How long the parts are. An upload that stands tells its parts' lengths and not how its object will be served: so these differ with that.
+fn part_size(length: u64, attributes: &Attributes) -> u64 {
+    let mut digester = Digester::new();
+    for (name, value) in attributes.headers() {
+        digester.update(format!("{name}:{value}\n").as_bytes());
+    }
+    PIECE.max(length.div_ceil(u64::from(PARTS_MAX))) + digester.finish().crc64 % (64 << 10)
+}
+
 /// A file that is read piece by piece, away from the threads that wait.
 struct Content {
     file: Arc<File>,
@@ -111,20 +155,23 @@ impl Content {
         self.blocking(move |file| read(file, offset, size)).await
     }
 
-    async fn digests(&self) -> Result<Digests, ApiError> {
-        let whole = |file: &File| {
+    async fn digests(&self, cancel: &CancelToken) -> Result<Digests, ApiError> {
+        let cancel = cancel.clone();
+        let whole = move |file: &File| {
             let mut digester = Digester::new();
             let mut offset = 0;
-            loop {
+            while !cancel.is_cancelled() {
                 let piece = read(file, offset, PIECE)?;
                 if piece.is_empty() {
-                    return Ok(digester.finish());
+                    return Ok(Some(digester.finish()));
                 }
                 digester.update(&piece);
                 offset += piece.len() as u64;
             }
+            Ok(None)
         };
-        self.blocking(whole).await
+        let digests = self.blocking(whole).await?;
+        digests.ok_or_else(|| failed(Failure::Cancelled, "it was asked to stop"))
     }
 
     async fn blocking<T: Send + 'static>(

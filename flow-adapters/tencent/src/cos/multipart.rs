@@ -16,6 +16,9 @@ use crate::{ApiError, Failure, Nature};
 /// How many parts an upload may have.
 pub(super) const PARTS_MAX: u32 = 10_000;
 
+/// More uploads than this below one prefix are not listed.
+const UPLOADS_MAX: usize = 10_000;
+
 /// Content that is being uploaded in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
@@ -123,8 +126,7 @@ impl Cos {
         let write = || {
             async {
                 let answer = self.carry_out(&call).await?;
-                let written: WrittenResult = parsed(&call, &answer)?;
-                let stored = Stored { etag: unquoted(&written.etag), ..Stored::of(&answer.headers) };
+                let stored = parsed::<WrittenResult>(&call, &answer)?.stored(&answer.headers);
                 self.checked(&call, key, whole, stored).await
             }
             .boxed()
@@ -175,10 +177,10 @@ impl Cos {
         }
     }
 
-    /// The uploads under way whose keys begin with `prefix`.
+    /// The uploads under way whose keys begin with `prefix`, 10,000 at most.
     ///
     /// # Errors
-    /// [`Failure::NotFound`] where there is no such bucket.
+    /// [`Failure::NotFound`] where there is no such bucket; [`Failure::Invalid`] where there are more.
     pub async fn uploads(&self, prefix: &str) -> Result<Vec<Upload>, ApiError> {
         let mut found = Vec::new();
         let (mut key_marker, mut id_marker) = (String::new(), String::new());
@@ -194,6 +196,9 @@ impl Cos {
             for upload in page.upload {
                 let key = plain.decode(&call, upload.key)?;
                 found.push(Upload { key, id: upload.upload_id, initiated: upload.initiated });
+            }
+            if found.len() > UPLOADS_MAX {
+                return Err(error(&call, Failure::Invalid, "more than 10000 uploads are under way"));
             }
             if !page.is_truncated {
                 return Ok(found);

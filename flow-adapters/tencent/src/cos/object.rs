@@ -6,7 +6,7 @@ use crate::transport::header;
 
 const META: &str = "x-cos-meta-";
 
-/// How an object is served. What is `None` is the storage's choice.
+/// How an object is served. What is `None` is the storage's choice. Values with blanks at their ends are refused as [`Failure::Invalid`](crate::Failure::Invalid).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// `Content-Type`.
@@ -97,6 +97,14 @@ impl Stored {
             etag: unquoted(header(headers, "etag").unwrap_or_default()),
             crc64: header(headers, "x-cos-hash-crc64ecma").and_then(|crc| crc.parse().ok()),
             version: header(headers, "x-cos-version-id").map(str::to_owned),
+        }
+    }
+
+    /// Whether content of which the storage tells `other` is the same, by the best that it tells of both.
+    pub(super) fn is_also(&self, other: &Self) -> bool {
+        match (self.crc64, other.crc64) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => !self.etag.is_empty() && self.etag.eq_ignore_ascii_case(&other.etag),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::call::Call;
 use super::client::{Cos, error, parsed};
 use super::digest::{Digester, Digests};
 use super::key::ObjectKey;
-use super::object::{Attributes, ObjectMeta, Stored, unquoted};
+use super::object::{Attributes, ObjectMeta, Stored};
 use super::xml::WrittenResult;
 use crate::signature::encoded_path;
 use crate::transport::Broken;
@@ -131,6 +131,7 @@ impl Cos {
             meta,
             response,
             digester: Some(Digester::new()),
+            damaged: false,
         })
     }
 
@@ -179,36 +180,49 @@ impl Cos {
 
     /// Copies an object within the bucket, on the server, with its attributes. Safe to repeat.
     ///
+    /// `source` is what `from` is expected to be; of a listing, its `ETag` is enough. The copy is compared with it.
+    ///
     /// # Errors
-    /// [`Failure::NotFound`] where `from` does not exist; [`Failure::InDoubt`] where no answer came three times and the copy is not there.
-    pub async fn copy(&self, from: &ObjectKey, to: &ObjectKey) -> Result<Stored, ApiError> {
-        let source = format!("{}{}", self.host(), encoded_path(&format!("/{from}")));
-        let header = ("x-cos-copy-source".to_owned(), source);
-        let call = Call::new("PUT copy", Method::PUT, Nature::Writes).on(to).saying([header]);
+    /// [`Failure::NotFound`] where `from` does not exist; [`Failure::Conflict`] where it is not `source`: nothing is copied.
+    /// [`Failure::Damaged`] where the copy is not what `source` is: it stands. [`Failure::InDoubt`] where no answer came three times and
+    /// the copy is not there.
+    pub async fn copy(&self, from: &ObjectKey, source: &Stored, to: &ObjectKey) -> Result<Stored, ApiError> {
+        let named = format!("{}{}", self.host(), encoded_path(&format!("/{from}")));
+        let call = Call::new("PUT copy", Method::PUT, Nature::Writes).on(to).saying([
+            ("x-cos-copy-source".to_owned(), named),
+            ("x-cos-copy-source-if-match".to_owned(), format!("\"{}\"", source.etag)),
+        ]);
         let write = || {
             async {
                 let answer = self.carry_out(&call).await?;
-                let written: WrittenResult = parsed(&call, &answer)?;
-                Ok(Stored { etag: unquoted(&written.etag), ..Stored::of(&answer.headers) })
+                let copied = parsed::<WrittenResult>(&call, &answer)?.stored(&answer.headers);
+                if source.is_also(&copied) {
+                    return Ok(copied);
+                }
+                // Copied parts may have the `ETag` of a whole: then both objects tell more.
+                let found = self.copied(from, source, to).await.map_err(ApiError::after_effect)?;
+                found.ok_or_else(|| error(&call, Failure::Damaged, "what is stored is not what was copied"))
             }
             .boxed()
         };
-        let look = || {
-            async {
-                let (source, copy) = (self.head(from).await?, self.find(to).await?);
-                let same = |copy: &ObjectMeta| {
-                    let (ours, theirs) = (&copy.stored, &source.stored);
-                    let equal = match (ours.crc64, theirs.crc64) {
-                        (Some(ours), Some(theirs)) => ours == theirs,
-                        _ => ours.etag == theirs.etag,
-                    };
-                    equal && copy.length == source.length && source.attributes.are_kept_by(&copy.attributes)
-                };
-                Ok(copy.filter(same).map(|copy| copy.stored))
-            }
-            .boxed()
+        self.settle(&call, write, || self.copied(from, source, to).boxed()).await
+    }
+
+    /// What is stored under `to`, if it is what is stored under `from`, which is `source`, and is served alike.
+    async fn copied(
+        &self,
+        from: &ObjectKey,
+        source: &Stored,
+        to: &ObjectKey,
+    ) -> Result<Option<Stored>, ApiError> {
+        let (original, copy) = (self.head(from).await?, self.find(to).await?);
+        let same = |copy: &ObjectMeta| {
+            source.is_also(&original.stored)
+                && original.stored.is_also(&copy.stored)
+                && original.length == copy.length
+                && original.attributes.are_kept_by(&copy.attributes)
         };
-        self.settle(&call, write, look).await
+        Ok(copy.filter(same).map(|copy| copy.stored))
     }
 }
 
@@ -220,6 +234,7 @@ pub struct Download {
     meta: ObjectMeta,
     response: reqwest::Response,
     digester: Option<Digester>,
+    damaged: bool,
 }
 
 impl Download {
@@ -242,13 +257,13 @@ impl Download {
             }
             return Ok(next);
         }
-        let stored = &self.meta.stored;
-        let digests = self.digester.take().map(Digester::finish);
-        let agreed =
-            digests.and_then(|digests| digests.agree(Some(self.meta.length), &stored.etag, stored.crc64));
-        match agreed {
-            Some(false) => Err(error(&self.call, Failure::Damaged, "what came is not what is stored")),
-            _ => Ok(None),
+        if let Some(digester) = self.digester.take() {
+            let (digests, stored) = (digester.finish(), &self.meta.stored);
+            self.damaged = digests.agree(Some(self.meta.length), &stored.etag, stored.crc64) == Some(false);
         }
+        if self.damaged {
+            return Err(error(&self.call, Failure::Damaged, "what came is not what is stored"));
+        }
+        Ok(None)
     }
 }

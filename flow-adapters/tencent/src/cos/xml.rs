@@ -1,7 +1,10 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
+use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use super::object::{Stored, unquoted};
 
 /// What an answer's XML says, told by its root: of another document, such as a gateway's page, nothing is missing that may be absent.
 pub(super) trait Document: DeserializeOwned {
@@ -56,7 +59,18 @@ impl Document for InitiateResult {
 #[derive(Debug, Deserialize)]
 pub(super) struct WrittenResult {
     #[serde(rename = "ETag")]
-    pub(super) etag: String,
+    etag: String,
+    #[serde(rename = "CRC64")]
+    crc64: Option<String>,
+}
+
+impl WrittenResult {
+    /// What it tells, and what the `headers` do. A copy's CRC-64 may stand in either or in none.
+    pub(super) fn stored(self, headers: &HeaderMap) -> Stored {
+        let told = Stored::of(headers);
+        let crc64 = told.crc64.or_else(|| self.crc64?.parse().ok());
+        Stored { etag: unquoted(&self.etag), crc64, ..told }
+    }
 }
 
 impl Document for WrittenResult {

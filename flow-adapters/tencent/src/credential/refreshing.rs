@@ -1,9 +1,10 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use flow_core::{Clock, StepError, Timestamp};
-use futures::future::BoxFuture;
+use flow_core::{Clock, ErrorKind, StepError, Timestamp};
+use futures::future::{BoxFuture, Either, select};
 use jiff::SignedDuration;
 use tokio::sync::Mutex;
 
@@ -11,6 +12,9 @@ use super::{Credential, Credentials};
 
 /// A credential is renewed this long before it expires: longer than any request takes.
 const MARGIN: SignedDuration = SignedDuration::from_secs(300);
+
+/// How long a fetch may take, while every request waits for it.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// A temporary credential and the moment from which it is refused.
 #[derive(Debug, Clone)]
@@ -26,7 +30,8 @@ type Fetch = dyn Fn() -> BoxFuture<'static, Result<Expiring, StepError>> + Send 
 /// Temporary credentials, fetched again five minutes before each ends.
 ///
 /// Fetches one at a time, however many requests wait for it. A fetch that ends badly is of no consequence as long as the credential at
-/// hand is still accepted: the next request tries again.
+/// hand is still accepted: the next request tries again. One that takes longer than 60 seconds by the clock is given up and counts as
+/// [`Unavailable`](ErrorKind::Unavailable).
 pub struct Refreshing {
     fetch: Box<Fetch>,
     clock: Arc<dyn Clock>,
@@ -51,7 +56,13 @@ impl Credentials for Refreshing {
         if let Some(held) = current.as_ref().filter(|held| left(held) > MARGIN) {
             return Ok(held.credential.clone());
         }
-        match (self.fetch)().await {
+        let fetched = match select((self.fetch)(), self.clock.sleep(WITHIN)).await {
+            Either::Left((fetched, _)) => fetched,
+            Either::Right(_) => {
+                Err(StepError::new(ErrorKind::Unavailable, "no credential came in 60 seconds"))
+            }
+        };
+        match fetched {
             Ok(fresh) => Ok(current.insert(fresh).credential.clone()),
             Err(error) => match current.as_ref().filter(|held| left(held).is_positive()) {
                 Some(held) => Ok(held.credential.clone()),
@@ -70,9 +81,7 @@ impl fmt::Debug for Refreshing {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
 
-    use flow_core::ErrorKind;
     use futures::FutureExt as _;
 
     use super::*;
@@ -118,6 +127,33 @@ mod tests {
         );
         clock.sleep(Duration::from_secs(1)).await;
         assert_eq!(token(&credentials).await, Err(ErrorKind::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn a_fetch_without_an_end_is_given_up_after_a_minute_and_the_token_at_hand_serves() {
+        let clock = SkippingClock::default();
+        let (fetched, ends) = (AtomicU64::new(0), clock.now() + Duration::from_secs(301));
+        let fetch = move || {
+            let first = fetched.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                if !first {
+                    futures::future::pending::<()>().await;
+                }
+                let credential = Credential::new("id", "key", Some("token-1".into()))?;
+                Ok(Expiring { credential, expires: ends })
+            }
+            .boxed()
+        };
+        let credentials = Refreshing::new(fetch, Arc::new(clock.clone()));
+        assert_eq!(token(&credentials).await.as_deref(), Ok("token-1"));
+        for (seconds, expected) in
+            [(100, Ok("token-1")), (200, Err(&ErrorKind::Unavailable)), (0, Err(&ErrorKind::Unavailable))]
+        {
+            clock.sleep(Duration::from_secs(seconds)).await;
+            let before = clock.monotonic();
+            let token = tokio::time::timeout(Duration::from_secs(10), token(&credentials)).await.unwrap();
+            assert_eq!((token.as_deref(), clock.monotonic() - before), (expected, WITHIN));
+        }
     }
 
     #[tokio::test]

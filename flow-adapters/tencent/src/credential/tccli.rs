@@ -102,6 +102,10 @@ struct System {
 /// What stands in the file, or nothing where there is none.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StepError> {
     let unreadable = |kind, message: &'static str| StepError::new(kind, message).fact("path", path.display());
+    // To open a pipe would wait for whoever writes into it.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(unreadable(ErrorKind::Invalid, "the profile is no regular file"));
+    }
     let mut content = Zeroizing::new(Vec::new());
     let read = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut content));
     match read {
@@ -175,6 +179,18 @@ mod tests {
             let said = format!("{refused:?} {refused} {source:?}");
             assert!(said.contains(&kept.path().display().to_string()) && !said.contains("s3cret"), "{said}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_profile_that_is_no_regular_file_is_refused_and_not_waited_for() {
+        let (kept, file) = profile("", "{}");
+        let path = kept.path().join("work.credential");
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(10), file.credential()).await;
+        // Whoever waits for a writer has one now.
+        drop(File::options().read(true).write(true).open(&path).unwrap());
+        assert_eq!(ended.unwrap().unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[tokio::test]

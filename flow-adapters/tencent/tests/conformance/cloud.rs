@@ -82,10 +82,10 @@ async fn awkward_keys_are_written_listed_read_copied_and_deleted() {
     let html = Attributes { content_type: Some("text/html".into()), ..Attributes::default() };
     for name in AWKWARD {
         let content = Bytes::from(name.as_bytes());
-        cos.put(&key(name), content.clone(), &html).await.unwrap();
+        let stored = cos.put(&key(name), content.clone(), &html).await.unwrap();
         let (meta, read) = cos.read(&key(name), 999).await.unwrap();
         assert_eq!((meta.attributes.content_type.as_deref(), &read), (Some("text/html"), &content));
-        let copied = cos.copy(&key(name), &key(&format!("copy/{name}"))).await.unwrap();
+        let copied = cos.copy(&key(name), &stored, &key(&format!("copy/{name}"))).await.unwrap();
         assert_eq!(copied.etag, Digests::of(&content).etag());
     }
     let mut stored: Vec<_> = cloud.objects(BUCKET).into_keys().collect();
@@ -116,6 +116,16 @@ async fn a_file_goes_up_in_parts_and_a_flipped_byte_of_it_is_found() {
 
     cloud.fault(Fault::CosCorrupt { subject: ("big".into(),), times: 1 });
     let error = cos.put_file(&key("big"), open(), &Attributes::default()).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Damaged);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_of_a_copy_is_found() {
+    let cloud = cloud().await;
+    let cos = cos(&cloud, credential());
+    let stored = cos.put(&key("a"), Bytes::from_static(CONTENT), &Attributes::default()).await.unwrap();
+    cloud.fault(Fault::CosCorrupt { subject: ("b".into(),), times: 1 });
+    let error = cos.copy(&key("a"), &stored, &key("b")).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Damaged);
 }
 
@@ -157,19 +167,41 @@ fn faults(action: &str) -> [Fault; 6] {
 }
 
 #[tokio::test]
+async fn whatever_strikes_a_request_of_a_file_its_object_is_made_and_no_upload_is_left() {
+    let content = vec![7; 5 << 20];
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &content).unwrap();
+    let html = Attributes { content_type: Some("text/html".into()), ..Attributes::default() };
+    for action in ["POST uploads", "PUT part", "POST upload"] {
+        let parts = if action == "PUT part" { 3 } else { 1 };
+        for fault in faults(action) {
+            let cloud = cloud().await;
+            let cos = cos(&cloud, credential());
+            cloud.fault(fault.clone());
+            cos.put_file(&key("big"), file.reopen().unwrap(), &html).await.unwrap();
+            let struck = cloud.log().iter().filter(|row| !row.fault.is_empty()).count();
+            assert_eq!((struck, carried_out(&cloud, action)), (1, parts), "{fault:?}");
+            assert!(cloud.objects(BUCKET)["big"] == content, "{fault:?}");
+            assert_eq!(cos.head(&key("big")).await.unwrap().attributes.content_type, html.content_type);
+            assert_eq!(cos.uploads("").await.unwrap(), []);
+        }
+    }
+}
+
+#[tokio::test]
 async fn whatever_strikes_a_request_the_bucket_ends_as_asked_and_nothing_is_carried_out_twice() {
     for action in ["PUT object", "PUT copy", "DELETE object", "PUT part", "POST upload", "DELETE upload"] {
         for fault in faults(action) {
             let cloud = cloud().await;
             let cos = cos(&cloud, credential());
-            cos.put(&key("old"), Bytes::from_static(b"old"), &Attributes::default()).await.unwrap();
+            let old = cos.put(&key("old"), Bytes::from_static(b"old"), &Attributes::default()).await.unwrap();
             cos.put(&key("gone"), Bytes::from_static(b"gone"), &Attributes::default()).await.unwrap();
             let given_up = cos.begin_upload(&key("up"), &Attributes::default()).await.unwrap();
             let before = carried_out(&cloud, action);
             cloud.fault(fault.clone());
 
             cos.put(&key("new"), Bytes::from_static(CONTENT), &Attributes::default()).await.unwrap();
-            cos.copy(&key("old"), &key("copy")).await.unwrap();
+            cos.copy(&key("old"), &old, &key("copy")).await.unwrap();
             cos.delete(&key("gone")).await.unwrap();
             let upload = cos.begin_upload(&key("up"), &Attributes::default()).await.unwrap();
             let part = cos.put_part(&key("up"), &upload.id, 1, Bytes::from_static(CONTENT)).await.unwrap();

@@ -165,6 +165,24 @@ async fn uploads_and_parts_are_listed_page_by_page() {
 }
 
 #[tokio::test]
+async fn more_uploads_than_anybody_means_are_given_up() {
+    let page = |number: u32, uploads: usize| {
+        let upload = "<Upload><Key>a</Key><UploadId>u</UploadId></Upload>".repeat(uploads);
+        let next =
+            format!("<NextKeyMarker>a</NextKeyMarker><NextUploadIdMarker>{number}</NextUploadIdMarker>");
+        let more = format!("{upload}<IsTruncated>true</IsTruncated>{next}");
+        Reply::of(200, &[], format!("<ListMultipartUploadsResult>{more}</ListMultipartUploadsResult>"))
+    };
+    let last = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>";
+    let server = Server::telling([page(1, 9_000), page(2, 1_000), Reply::of(200, &[], last)]).await;
+    assert_eq!(cos(&server).uploads("").await.unwrap().len(), 10_000);
+    assert_eq!(server.asked().len(), 3);
+    let server = Server::telling([page(1, 9_000), page(2, 1_001)]).await;
+    assert_eq!(cos(&server).uploads("").await.unwrap_err().failure(), Failure::Invalid);
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
 async fn a_listing_that_does_not_go_on_is_given_up() {
     let stuck = "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker>\
                  <NextUploadIdMarker>1</NextUploadIdMarker></ListMultipartUploadsResult>";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flow_core::CancelToken;
 use flow_tencent::{
-    ApiError, Attributes, Cos, CosConfig, Credential, Credentials, Digests, Failure, ObjectKey,
+    ApiError, Attributes, Cos, CosConfig, Credential, Credentials, Digests, Failure, ObjectKey, Stored,
 };
 
 use crate::server::{Reply, Server};
@@ -193,6 +193,18 @@ async fn a_put_that_is_cancelled_ends_while_it_waits_for_its_answer() {
 }
 
 #[tokio::test]
+async fn attributes_that_no_header_carries_as_they_are_are_refused_and_not_sent() {
+    let server = Server::telling([]).await;
+    for value in [" text/html", "text/html ", "text/html\t", "text\nhtml"] {
+        let attributes = Attributes { content_type: Some(value.into()), ..Attributes::default() };
+        let error = cos(&server).put(&key("a"), Bytes::from_static(CONTENT), &attributes).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Invalid, "{value:?}");
+        assert!(error.message().contains("`content-type`"), "{error}");
+    }
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
 async fn a_throttled_put_is_sent_again_without_a_look() {
     let slow = Reply::of(503, &[], "<Error><Code>SlowDown</Code><Message>slow</Message></Error>");
     let server = Server::telling([slow.clone(), slow, put_answer(&[CRC])]).await;
@@ -230,6 +242,16 @@ async fn a_read_that_breaks_is_begun_again_and_a_download_tells_it() {
         }
     };
     assert_eq!(error.failure(), Failure::Transient);
+}
+
+#[tokio::test]
+async fn a_damaged_download_never_tells_that_it_ended_well() {
+    let server = Server::telling([about(CONTENT, &[], b"987654321")]).await;
+    let mut download = cos(&server).get(&key("a")).await.unwrap();
+    while let Ok(piece) = download.piece().await {
+        assert!(piece.is_some(), "it ended well");
+    }
+    assert_eq!(download.piece().await.unwrap_err().failure(), Failure::Damaged);
 }
 
 #[tokio::test]
@@ -272,37 +294,89 @@ async fn a_delete_whose_answer_is_lost_is_repeated_only_while_the_object_is_ther
     assert_eq!(cos(&server).delete(&key("a")).await.unwrap_err().failure(), Failure::NotFound);
 }
 
+/// What is told of [`CONTENT`], which is also what a listing tells of it.
+fn source() -> Stored {
+    Stored { etag: Digests::of(CONTENT).etag(), ..Stored::default() }
+}
+
+async fn copy(server: &Server, source: &Stored) -> Result<Stored, ApiError> {
+    cos(server).copy(&key("a b"), source, &key(".flow/kept/1")).await
+}
+
+fn copied(told: &str) -> Reply {
+    Reply::of(200, &[], format!("<CopyObjectResult>{told}</CopyObjectResult>"))
+}
+
+const COPIED: &str = "<ETag>\"25f9e794323b453885f5181f1b624d0b\"</ETag>";
+
 #[tokio::test]
 async fn a_copy_names_its_source_and_an_error_inside_of_status_200_is_one() {
-    let done = "<CopyObjectResult><ETag>\"25f9e794323b453885f5181f1b624d0b\"</ETag></CopyObjectResult>";
-    let server = Server::telling([Reply::of(200, &[], done)]).await;
-    let stored = cos(&server).copy(&key("a b"), &key(".flow/kept/1")).await.unwrap();
-    assert_eq!(stored.etag, "25f9e794323b453885f5181f1b624d0b");
+    let server = Server::telling([copied(COPIED)]).await;
+    assert_eq!(copy(&server, &source()).await.unwrap(), source());
     let asked = server.asked();
     assert_eq!(asked[0].line, "PUT /.flow/kept/1");
-    let source = "site-1250000000.cos.ap-guangzhou.myqcloud.com/a%20b";
-    assert_eq!(asked[0].header("x-cos-copy-source"), Some(source));
+    let named = "site-1250000000.cos.ap-guangzhou.myqcloud.com/a%20b";
+    assert_eq!(asked[0].header("x-cos-copy-source"), Some(named));
+    let expected = "\"25f9e794323b453885f5181f1b624d0b\"";
+    assert_eq!(asked[0].header("x-cos-copy-source-if-match"), Some(expected));
 
-    let refused = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
-    let server = Server::telling([Reply::of(200, &[], refused)]).await;
-    let error = cos(&server).copy(&key("a"), &key("b")).await.unwrap_err();
-    assert_eq!(error.failure(), Failure::Auth);
+    for (status, code, failure) in
+        [(200, "AccessDenied", Failure::Auth), (412, "PreconditionFailed", Failure::Conflict)]
+    {
+        let refused = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+        let server = Server::telling([Reply::of(status, &[], refused)]).await;
+        let error = copy(&server, &source()).await.unwrap_err();
+        assert_eq!((error.failure(), error.code()), (failure, Some(code)));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_its_source_is_damaged() {
+    let (whole, other) = (|| about(CONTENT, &AS_ASKED, b""), || about(b"987654321", &AS_ASKED, b""));
+    let known = Stored { crc64: Some(Digests::of(CONTENT).crc64), ..source() };
+    let flipped = "<ETag>\"00000000000000000000000000000000\"</ETag>";
+    let wrong_crc = format!("{COPIED}<CRC64>1</CRC64>");
+    for (told, source) in [(flipped, source()), (&*wrong_crc, known.clone())] {
+        let server = Server::telling([copied(told), whole(), other()]).await;
+        assert_eq!(copy(&server, &source).await.unwrap_err().failure(), Failure::Damaged, "{told}");
+        assert_eq!(server.lines(), ["PUT /.flow/kept/1", "HEAD /a%20b", "HEAD /.flow/kept/1"]);
+    }
+    let server = Server::telling([copied(flipped), other(), other()]).await;
+    let error = copy(&server, &source()).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Damaged, "the source is another by now, too");
+    let server = Server::telling([copied(flipped), Reply::of(403, &[], "")]).await;
+    assert!(copy(&server, &source()).await.unwrap_err().is_in_doubt(), "something was copied");
+}
+
+#[tokio::test]
+async fn a_copy_of_an_object_in_parts_is_compared_by_crc() {
+    let in_parts = Stored { etag: "x-2".into(), ..Stored::default() };
+    let original = Reply::announcing(200, &[("ETag", "\"x-2\""), CRC], 9, "");
+    let server = Server::telling([copied(COPIED), original, about(CONTENT, &[], b"")]).await;
+    assert_eq!(copy(&server, &in_parts).await.unwrap().etag, source().etag);
+    assert_eq!(server.lines(), ["PUT /.flow/kept/1", "HEAD /a%20b", "HEAD /.flow/kept/1"]);
+
+    let told = copied(&format!("{COPIED}<CRC64>{}</CRC64>", CRC.1));
+    let server = Server::telling([told]).await;
+    let known = Stored { crc64: Some(Digests::of(CONTENT).crc64), ..in_parts };
+    assert_eq!(copy(&server, &known).await.unwrap().crc64, known.crc64);
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]
 async fn a_copy_whose_answer_is_lost_is_compared_with_its_source() {
     let same = about(CONTENT, &AS_ASKED, b"");
-    let server = Server::telling([Reply::HangUp, same.clone(), same]).await;
-    cos(&server).copy(&key("a"), &key("b")).await.unwrap();
-    assert_eq!(server.lines(), ["PUT /b", "HEAD /a", "HEAD /b"]);
+    let server = Server::telling([Reply::HangUp, same.clone(), same.clone()]).await;
+    copy(&server, &source()).await.unwrap();
+    let look = ["PUT /.flow/kept/1", "HEAD /a%20b", "HEAD /.flow/kept/1"];
+    assert_eq!(server.lines(), look);
 
-    let done = "<CopyObjectResult><ETag>\"25f9e794323b453885f5181f1b624d0b\"</ETag></CopyObjectResult>";
-    let (source, other) = (about(CONTENT, &AS_ASKED, b""), about(b"987654321", &AS_ASKED, b""));
+    let other = about(b"987654321", &AS_ASKED, b"");
     let served_otherwise = about(CONTENT, &[("Content-Type", "text/plain")], b"");
     for found in [other, served_otherwise, Reply::of(404, &[], "")] {
-        let server = Server::telling([Reply::HangUp, source.clone(), found, Reply::of(200, &[], done)]).await;
-        cos(&server).copy(&key("a"), &key("b")).await.unwrap();
-        assert_eq!(server.lines(), ["PUT /b", "HEAD /a", "HEAD /b", "PUT /b"]);
+        let server = Server::telling([Reply::HangUp, same.clone(), found, copied(COPIED)]).await;
+        copy(&server, &source()).await.unwrap();
+        assert_eq!(server.lines(), [look[0], look[1], look[2], look[0]]);
     }
 }
 

@@ -3,18 +3,21 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::super::config::Quotas;
+use super::super::config::{Quotas, Strictness};
+use super::super::cos::Storage;
 use super::super::envelope::{Answer, ApiError};
 use super::super::params::Params;
 use super::super::world::World;
 use super::domains::{self, Domain};
-use super::edge::Cached;
+use super::edge::{Cached, prefetched};
 use super::tasks::{self, Entry, Kind};
 
 /// The state of the delivery.
 #[derive(Debug)]
 pub(in super::super) struct Cdn {
     pub(super) quotas: Quotas,
+    /// Full from the first domain on.
+    pub(super) strictness: Strictness,
     pub(super) domains: BTreeMap<String, Domain>,
     /// One for each URL and path.
     pub(super) entries: Vec<Entry>,
@@ -25,9 +28,10 @@ pub(in super::super) struct Cdn {
 }
 
 impl Cdn {
-    pub(in super::super) fn new(quotas: Quotas) -> Self {
+    pub(in super::super) fn new(quotas: Quotas, strictness: Strictness) -> Self {
         Self {
             quotas,
+            strictness,
             domains: BTreeMap::new(),
             entries: Vec::new(),
             cache: BTreeMap::new(),
@@ -35,14 +39,29 @@ impl Cdn {
         }
     }
 
-    /// Ends what is due: what is purged leaves the cache.
-    pub(in super::super) fn settle(&mut self, now: Timestamp) {
+    /// Ends what is due: what is purged leaves the cache, and what is prefetched is in it.
+    pub(in super::super) fn settle(&mut self, now: Timestamp, storage: &Storage) {
         self.domains.values_mut().for_each(|domain| domain.settle(now));
         for entry in &mut self.entries {
-            if let Some(purged) = entry.settle(now) {
-                self.cache.retain(|url, _| !purged.covers(url));
+            match entry.settle(now) {
+                Some((Kind::Url, url)) => {
+                    self.cache.remove(url);
+                }
+                Some((Kind::Path, path)) => self.cache.retain(|url, _| !url.starts_with(path)),
+                // Assumed: what the edge has already stays as it is.
+                Some((Kind::Push, url)) => {
+                    if let Some((url, cached)) = prefetched(&self.domains, storage, url) {
+                        self.cache.entry(url).or_insert(cached);
+                    }
+                }
+                None => {}
             }
         }
+    }
+
+    pub(super) fn register(&mut self, name: &str, domain: Domain) {
+        self.strictness = Strictness::Full;
+        self.domains.insert(name.to_owned(), domain);
     }
 
     /// Whether this host is one of its domains.
@@ -56,7 +75,7 @@ impl Cdn {
         let origin = json!({ "Origins": [origin], "OriginType": "cos" });
         let mut added = Domain::new(domain, origin, now);
         added.settle(now);
-        self.domains.insert(domain.to_owned(), added);
+        self.register(domain, added);
     }
 
     /// Sets a domain's status.

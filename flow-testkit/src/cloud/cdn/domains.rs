@@ -107,7 +107,7 @@ pub(super) fn add(world: &mut World, params: &Params<'_>) -> Answer {
     let mut domain = Domain::new(name, Value::Null, now);
     configure(&mut domain, params);
     domain.change = Some(("online".to_owned(), due));
-    world.cdn.domains.insert(name.to_owned(), domain);
+    world.cdn.register(name, domain);
     Ok(json!({}))
 }
 

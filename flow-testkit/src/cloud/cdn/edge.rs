@@ -1,11 +1,14 @@
 //! What readers meet at a domain: the origin's objects, kept until they are purged.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
-use super::super::cos::Object;
+use super::super::cos::{Object, Storage};
 use super::super::request::{Request, decoded};
 use super::super::server::Reply;
 use super::super::world::World;
+use super::domains::Domain;
 
 /// What the edge keeps of a URL; none: that there was nothing.
 #[derive(Debug, Clone)]
@@ -18,6 +21,15 @@ impl Cached {
             (object.content.clone(), headers.collect())
         };
         Self(object.map(kept))
+    }
+
+    /// What the bucket has for a path.
+    fn of_origin(storage: &Storage, bucket: &str, path: &str) -> Self {
+        let path = decoded(path);
+        let key = path.strip_prefix('/').unwrap_or(&path);
+        let key =
+            if key.is_empty() || key.ends_with('/') { format!("{key}index.html") } else { key.to_owned() };
+        Self::of(storage.served(bucket, &key))
     }
 
     fn reply(&self, hit: bool) -> Reply {
@@ -51,13 +63,23 @@ pub(in super::super) fn fetch(world: &mut World, request: &Request) -> Reply {
     if let Some(cached) = world.cdn.cache.get(&url) {
         return cached.reply(true);
     }
-    let path = decoded(&request.path);
-    let key = path.strip_prefix('/').unwrap_or(&path);
-    let key = if key.is_empty() || key.ends_with('/') { format!("{key}index.html") } else { key.to_owned() };
-    let cached = Cached::of(world.storage.served(&bucket, &key));
+    let cached = Cached::of_origin(&world.storage, &bucket, &request.path);
     let reply = cached.reply(false);
     world.cdn.cache.insert(url, cached);
     reply
+}
+
+/// What the edge keeps of a URL without its scheme once it is prefetched, by the name it has in the cache.
+pub(super) fn prefetched(
+    domains: &BTreeMap<String, Domain>,
+    storage: &Storage,
+    url: &str,
+) -> Option<(String, Cached)> {
+    let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+    let host = host.split(':').next().unwrap_or_default();
+    let path = path.split('?').next().filter(|path| !path.is_empty()).unwrap_or("/");
+    let bucket = domains.get(host).filter(|domain| domain.is_online())?.bucket()?;
+    Some((format!("{host}{path}"), Cached::of_origin(storage, bucket, path)))
 }
 
 #[cfg(test)]

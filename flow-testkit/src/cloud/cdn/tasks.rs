@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::clock::{after, beijing};
+use super::super::config::Strictness;
 use super::super::envelope::{Answer, ApiError};
 use super::super::params::Params;
 use super::super::world::World;
@@ -50,26 +51,14 @@ pub(super) struct Entry {
     until: Timestamp,
 }
 
-/// What a finished purge takes out of the cache.
-pub(super) struct Purged<'a> {
-    url: &'a str,
-    below: bool,
-}
-
-impl Purged<'_> {
-    pub(super) fn covers(&self, cached: &str) -> bool {
-        if self.below { cached.starts_with(self.url) } else { cached == self.url }
-    }
-}
-
 impl Entry {
-    pub(super) fn settle(&mut self, now: Timestamp) -> Option<Purged<'_>> {
+    /// What happens to the cache, where it ends well: by its kind, with the URL without its scheme.
+    pub(super) fn settle(&mut self, now: Timestamp) -> Option<(Kind, &str)> {
         if self.status != "process" || self.until > now {
             return None;
         }
         self.status = if self.fails { "fail" } else { "done" };
-        let purges = !self.fails && self.kind != Kind::Push;
-        purges.then(|| Purged { url: without_scheme(&self.url), below: self.kind == Kind::Path })
+        (!self.fails).then(|| (self.kind, without_scheme(&self.url)))
     }
 
     fn told(&self) -> Value {
@@ -160,8 +149,7 @@ fn check_url(cdn: &Cdn, url: &str, kind: Kind) -> Result<(), ApiError> {
         ));
     }
     let host = bare.split(['/', ':']).next().unwrap_or_default();
-    // An account without any domain is one whose domains a test does not care for.
-    if !cdn.domains.is_empty() && !cdn.has(host) {
+    if cdn.strictness == Strictness::Full && !cdn.has(host) {
         return Err(ApiError::new(
             "ResourceNotFound.CdnHostNotExists",
             format!("the account has no domain `{host}`"),
@@ -255,7 +243,11 @@ mod tests {
     use super::*;
 
     fn world() -> World {
-        World::new(&FakeCloudConfig::default(), Timestamp::from_second(1_767_225_600).unwrap())
+        let mut world =
+            World::new(&FakeCloudConfig::default(), Timestamp::from_second(1_767_225_600).unwrap());
+        let now = world.now;
+        world.cdn.serve("a.example.com", "site-1250000000", now);
+        world
     }
 
     fn ask(world: &mut World, action: &str, given: &Value) -> Answer {
@@ -322,8 +314,6 @@ mod tests {
     #[test]
     fn a_url_that_is_none_or_of_another_account_is_refused() {
         let mut world = world();
-        let now = world.now;
-        world.cdn.serve("a.example.com", "site-1250000000", now);
         let code =
             |world: &mut World, action: &str, given: Value| ask(world, action, &given).unwrap_err().code;
         let wild = json!({ "Urls": ["https://a.example.com/*"] });

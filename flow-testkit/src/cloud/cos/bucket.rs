@@ -88,6 +88,12 @@ pub(super) fn delete_many(world: &mut World, request: &Request, name: &str) -> R
     let quiet = read.value("Quiet") == Some("true");
     for row in rows {
         let (key, version) = (row.value("Key").unwrap_or_default(), row.value("VersionId"));
+        if let Some(code) = world.faults.keeps(key) {
+            told.within("Error", |error| {
+                error.value("Key", key).value("Code", &code).value("Message", "a fault that was asked for");
+            });
+            continue;
+        }
         let (now, number) = (world.now, world.chance.next());
         let removed = world.storage.bucket(name)?.remove(key, version, now, number);
         if quiet {

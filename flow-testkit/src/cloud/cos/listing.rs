@@ -27,23 +27,17 @@ struct Asked {
 impl Asked {
     fn of(request: &Request, marker: &str) -> Result<Self, CosError> {
         let text = |name: &str| request.parameter(name).unwrap_or_default();
-        let most = match request.parameter("max-keys") {
-            None => PAGE,
-            Some(number) => number
-                .parse()
-                .map_err(|_| CosError::new("InvalidArgument", format!("`{number}` keys on a page")))?,
-        };
         Ok(Self {
             prefix: text("prefix"),
             marker: text(marker),
             delimiter: text("delimiter"),
-            most: most.min(PAGE),
+            most: most(request, "max-keys")?,
             encodes: text("encoding-type") == "url",
         })
     }
 
     fn written(&self, text: &str) -> String {
-        if self.encodes { utf8_percent_encode(text, ENCODED).to_string() } else { text.to_owned() }
+        written(text, self.encodes)
     }
 
     /// What a key shows as: itself, or the prefix that it shares up to the delimiter.
@@ -55,6 +49,22 @@ impl Asked {
             None => Shown::Key(key.to_owned()),
         })
     }
+}
+
+/// How many rows a page has.
+pub(super) fn most(request: &Request, name: &str) -> Result<usize, CosError> {
+    match request.parameter(name) {
+        None => Ok(PAGE),
+        Some(number) => number
+            .parse::<usize>()
+            .map(|number| number.min(PAGE))
+            .map_err(|_| CosError::new("InvalidArgument", format!("`{name}` is `{number}`, no number"))),
+    }
+}
+
+/// A key as a list tells it.
+pub(super) fn written(text: &str, encodes: bool) -> String {
+    if encodes { utf8_percent_encode(text, ENCODED).to_string() } else { text.to_owned() }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,8 @@ use super::super::request::Request;
 use super::super::server::Reply;
 use super::super::world::World;
 use super::error::CosError;
-use super::objects::{Object, check_target, kept_headers, received, source, span, versioned};
+use super::listing::{most, written};
+use super::objects::{Object, check_target, hashed, kept_headers, received, source, span, versioned};
 use super::xml::{Document, Element};
 
 /// The smallest part, but for the last one.
@@ -84,7 +85,7 @@ pub(super) fn part(
     told.value("ETag", &etag).value("LastModified", time(now));
     let body = if copied { told.end() } else { String::new() };
     let reply = Reply::new(200, "application/xml", body, "ok").with("etag", etag);
-    Ok(reply.with("x-cos-hash-crc64ecma", crc64.to_string()))
+    Ok(hashed(reply, crc64))
 }
 
 fn upload<'a>(
@@ -119,7 +120,7 @@ pub(super) fn complete(
         .value("Key", key)
         .value("ETag", etag);
     let reply = Reply::new(200, "application/xml", told.end(), "ok");
-    Ok(versioned(reply.with("x-cos-hash-crc64ecma", crc64.to_string()), &version))
+    Ok(versioned(hashed(reply, crc64), &version))
 }
 
 /// The parts that the client lists, in their order, as one object.
@@ -196,18 +197,39 @@ pub(super) fn list_parts(
     Ok(Reply::new(200, "application/xml", told.end(), "ok"))
 }
 
-/// All uploads of a bucket that have not ended.
+/// The uploads of a bucket that have not ended, by their keys.
 pub(super) fn list_uploads(world: &mut World, request: &Request, bucket: &str) -> Result<Reply, CosError> {
-    let prefix = request.parameter("prefix").unwrap_or_default();
+    let text = |name: &str| request.parameter(name).unwrap_or_default();
+    let (prefix, key_marker, id_marker) = (text("prefix"), text("key-marker"), text("upload-id-marker"));
+    let (most, encodes) = (most(request, "max-uploads")?, text("encoding-type") == "url");
     let within = world.storage.bucket(bucket)?;
+    // The marker of an upload counts beside that of its key alone.
+    let is_behind = |key: &str, id: &str| {
+        key > key_marker.as_str() || (key == key_marker && !id_marker.is_empty() && id > id_marker.as_str())
+    };
+    let mut rows: Vec<_> = within.uploads.iter().map(|(id, upload)| (&upload.key, id, upload)).collect();
+    rows.retain(|(key, id, _)| key.starts_with(&prefix) && is_behind(key, id));
+    rows.sort_by_key(|(key, id, _)| (*key, *id));
+    let more = rows.len() > most;
+    rows.truncate(most);
     let mut told = Document::new("ListMultipartUploadsResult");
     told.value("Bucket", bucket)
-        .value("Prefix", &prefix)
-        .value("MaxUploads", 1000)
-        .value("IsTruncated", false);
-    for (id, upload) in within.uploads.iter().filter(|(_, upload)| upload.key.starts_with(&prefix)) {
+        .value("Prefix", written(&prefix, encodes))
+        .value("KeyMarker", written(&key_marker, encodes))
+        .value("UploadIdMarker", &id_marker)
+        .value("MaxUploads", most)
+        .value("IsTruncated", more);
+    if encodes {
+        told.value("EncodingType", "url");
+    }
+    if let Some((key, id, _)) = rows.last().filter(|_| more) {
+        told.value("NextKeyMarker", written(key, encodes)).value("NextUploadIdMarker", id);
+    }
+    for (key, id, upload) in rows {
         told.within("Upload", |row| {
-            row.value("Key", &upload.key).value("UploadId", id).value("Initiated", time(upload.begun));
+            row.value("Key", written(key, encodes))
+                .value("UploadId", id)
+                .value("Initiated", time(upload.begun));
         });
     }
     Ok(Reply::new(200, "application/xml", told.end(), "ok"))
@@ -246,7 +268,7 @@ mod tests {
         let object = joined(&upload, listed(&upload, &[1, 3]).as_bytes()).unwrap();
         assert_eq!(object.content.len(), SMALLEST + 7);
         assert!(object.etag.ends_with("-2\""), "{}", object.etag);
-        assert_eq!(object.crc64, Digests::of(&object.content).crc64);
+        assert_eq!(object.crc64, Some(Digests::of(&object.content).crc64));
     }
 
     #[test]

@@ -27,7 +27,8 @@ const KEPT: [&str; 7] = [
 pub(in super::super) struct Object {
     pub(in super::super) content: Bytes,
     pub(super) etag: String,
-    pub(super) crc64: u64,
+    /// Copied objects have none, nor has what was written past the API: old objects may be like that.
+    pub(super) crc64: Option<u64>,
     pub(in super::super) headers: BTreeMap<String, String>,
 }
 
@@ -38,7 +39,7 @@ impl Object {
     }
 
     fn told(content: Bytes, digests: &Digests, headers: BTreeMap<String, String>) -> Self {
-        Self { content, etag: format!("\"{}\"", hex(&digests.md5)), crc64: digests.crc64, headers }
+        Self { content, etag: format!("\"{}\"", hex(&digests.md5)), crc64: Some(digests.crc64), headers }
     }
 }
 
@@ -86,7 +87,7 @@ pub(super) fn put(world: &mut World, request: &Request, bucket: &str, key: &str)
     let bucket = world.storage.bucket(bucket)?;
     let version = bucket.store(key, Some(object), now, number);
     let reply = Reply::new(200, "application/xml", "", "ok").with("etag", etag);
-    Ok(versioned(reply.with("x-cos-hash-crc64ecma", crc64.to_string()), &version))
+    Ok(versioned(hashed(reply, crc64), &version))
 }
 
 /// Refuses to overwrite where the request asks for that.
@@ -104,6 +105,13 @@ pub(super) fn check_target(
         return Err(CosError::new("FileAlreadyExists", format!("there is an object `{key}` already")));
     }
     Ok(())
+}
+
+pub(super) fn hashed(reply: Reply, crc64: Option<u64>) -> Reply {
+    match crc64 {
+        Some(crc64) => reply.with("x-cos-hash-crc64ecma", crc64.to_string()),
+        None => reply,
+    }
 }
 
 pub(super) fn versioned(reply: Reply, version: &str) -> Reply {
@@ -131,10 +139,10 @@ pub(super) fn get(world: &mut World, request: &Request, bucket: &str, key: &str)
     };
     let mut reply = Reply::new(status, "application/octet-stream", Bytes::new(), "ok")
         .with("etag", &object.etag)
-        .with("x-cos-hash-crc64ecma", object.crc64.to_string())
         .with("last-modified", http_date(stored.modified))
         .with("accept-ranges", "bytes")
         .with("content-length", content.len().to_string());
+    reply = hashed(reply, object.crc64);
     for (name, value) in &object.headers {
         reply = reply.with(name, value);
     }
@@ -184,14 +192,22 @@ pub(super) fn delete(
     })
 }
 
-/// What a copy is made of: the source's content and headers.
+/// What a copy is made of: the source's content and headers, if the source is the one that is meant.
 pub(super) fn source(world: &mut World, request: &Request, default: &str) -> Result<Object, CosError> {
     let named = request.header("x-cos-copy-source").unwrap_or_default();
     let wrong = || CosError::new("InvalidArgument", format!("`{named}` names no object"));
     let (bucket, key) = Place::of_source(named, default).ok_or_else(wrong)?;
     let version = named.split_once("versionId=").map(|(_, version)| version);
     let stored = world.storage.bucket(&bucket)?.find(&key, version)?;
-    stored.object.clone().ok_or_else(wrong)
+    let object = stored.object.clone().ok_or_else(wrong)?;
+    let meant = request.header("x-cos-copy-source-if-match").map(|etag| etag.trim_matches('"'));
+    if meant.is_some_and(|etag| etag != object.etag.trim_matches('"')) {
+        return Err(CosError::new(
+            "PreconditionFailed",
+            format!("`{named}` is not the object that is meant"),
+        ));
+    }
+    Ok(object)
 }
 
 pub(super) fn copy(
@@ -211,13 +227,14 @@ pub(super) fn copy(
     if world.faults.corrupts(key) {
         object = Object::of(flipped(&object.content), object.headers);
     }
+    object.crc64 = None;
     let (now, number) = (world.now, world.chance.next());
-    let (etag, crc64) = (object.etag.clone(), object.crc64);
+    let etag = object.etag.clone();
     let version = world.storage.bucket(bucket)?.store(key, Some(object), now, number);
     let mut told = Document::new("CopyObjectResult");
-    told.value("ETag", &etag).value("LastModified", now.strftime("%Y-%m-%dT%H:%M:%SZ")).value("CRC64", crc64);
+    told.value("ETag", &etag).value("LastModified", now.strftime("%Y-%m-%dT%H:%M:%SZ"));
     let reply = Reply::new(200, "application/xml", told.end(), "ok");
-    Ok(versioned(reply.with("etag", etag).with("x-cos-hash-crc64ecma", crc64.to_string()), &version))
+    Ok(versioned(reply.with("etag", etag), &version))
 }
 
 /// As HTTP writes times.

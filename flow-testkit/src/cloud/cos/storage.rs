@@ -73,7 +73,8 @@ impl Storage {
         let bucket = self.buckets.entry(bucket.to_owned()).or_insert_with(|| Bucket::new(now));
         match content {
             Some(content) => {
-                let object = Object::of(Bytes::copy_from_slice(content), BTreeMap::new());
+                let mut object = Object::of(Bytes::copy_from_slice(content), BTreeMap::new());
+                object.crc64 = None;
                 bucket.store(key, Some(object), now, version);
             }
             None => {

@@ -47,7 +47,7 @@ impl Alias {
     /// Takes what is given. Assumed: without a routing configuration all calls go to the one version.
     fn route(&mut self, function: &Function, params: &Params<'_>, now: Timestamp) -> Result<(), ApiError> {
         let version = params.needed("FunctionVersion");
-        function.check_version(version)?;
+        function.check_routable(version)?;
         let routing = params.object("RoutingConfig");
         let weights =
             routing.as_ref().map(|routing| routing.list("AdditionalVersionWeights")).unwrap_or_default();
@@ -92,7 +92,7 @@ impl Alias {
 fn additional(function: &Function, main: &str, given: &Value) -> Result<(String, f64), ApiError> {
     let version = given.get("Version").and_then(Value::as_str).unwrap_or_default();
     let weight = given.get("Weight").and_then(Value::as_f64).unwrap_or(-1.0);
-    function.check_version(version)?;
+    function.check_routable(version)?;
     if version == main {
         return Err(ApiError::new(
             "InvalidParameter.RoutingConfig",

@@ -209,6 +209,18 @@ impl Function {
             None => Err(no_version(version)),
         }
     }
+
+    /// Refuses an alias on a version whose publication has not ended well. Assumed: which code tells it.
+    pub(super) fn check_routable(&self, version: &str) -> Result<(), ApiError> {
+        self.check_version(version)?;
+        match self.version(version) {
+            Some((_, status)) if version != "$LATEST" && status != "Active" => Err(ApiError::new(
+                "FailedOperation.UpdateAlias",
+                format!("the version `{version}` is {status}, not Active"),
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 pub(super) fn no_version(version: &str) -> ApiError {

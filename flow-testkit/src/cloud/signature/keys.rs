@@ -49,16 +49,21 @@ impl Keys {
     }
 }
 
-/// What may be the time of a client: the machine's, the cloud's, or any between.
+/// What may be the time of a client: the machine's or the cloud's, and none between.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Moments {
-    pub(super) earliest: i64,
-    pub(super) latest: i64,
+    pub(super) machine: i64,
+    pub(super) cloud: i64,
 }
 
 impl Moments {
     pub(in super::super) fn of(clock: &CloudClock) -> Self {
-        Self { earliest: Timestamp::now().as_second(), latest: clock.now().as_second() }
+        Self { machine: Timestamp::now().as_second(), cloud: clock.now().as_second() }
+    }
+
+    /// Whether it is so by either clock.
+    pub(super) fn any(self, holds: impl Fn(i64) -> bool) -> bool {
+        holds(self.machine) || holds(self.cloud)
     }
 }
 

@@ -30,10 +30,10 @@ pub(in super::super) fn verify(request: &Request, keys: &Keys, moments: Moments)
     let Ok(second) = timestamp.parse::<i64>() else {
         return Err(ApiError::new("MissingParameter", "the request lacks a valid X-TC-Timestamp"));
     };
-    if second < moments.earliest - WINDOW || second > moments.latest + WINDOW {
+    if !moments.any(|now| (now - WINDOW..=now + WINDOW).contains(&second)) {
         let message = format!(
             "the signature of {second} is more than {WINDOW} s from the server's time {}",
-            moments.latest
+            moments.cloud
         );
         return Err(ApiError::new("AuthFailure.SignatureExpire", message));
     }
@@ -146,7 +146,7 @@ mod tests {
         let asked =
             request(&text("method"), &format!("/?{}", text("query")), &headers, &bytes(&text("payload_hex")));
         let keys = Keys { id: text("secret_id"), secret: text("secret_key") };
-        (asked, keys, Moments { earliest: second, latest: second })
+        (asked, keys, Moments { machine: second, cloud: second })
     }
 
     #[test]
@@ -175,10 +175,17 @@ mod tests {
         let mut changed = asked.clone();
         changed.headers.insert("host".to_owned(), "cdn.tencentcloudapi.com".to_owned());
         assert_eq!(code(&changed, moments), "AuthFailure.SignatureFailure");
-        let late = Moments { earliest: moments.earliest + 301, latest: moments.latest + 301 };
+        let late = Moments { machine: moments.machine + 301, cloud: moments.cloud + 301 };
         assert_eq!(code(&asked, late), "AuthFailure.SignatureExpire");
-        let early = Moments { earliest: moments.earliest - 301, latest: moments.latest - 301 };
+        let early = Moments { machine: moments.machine - 301, cloud: moments.cloud - 301 };
         assert_eq!(code(&asked, early), "AuthFailure.SignatureExpire");
+        let between = Moments { cloud: late.cloud, ..early };
+        assert_eq!(code(&asked, between), "AuthFailure.SignatureExpire");
+        for either in
+            [Moments { cloud: moments.cloud, ..early }, Moments { machine: moments.machine, ..late }]
+        {
+            assert!(verify(&asked, &keys, either).is_ok());
+        }
         let mut changed = asked.clone();
         changed.headers.remove("authorization");
         assert_eq!(code(&changed, moments), "AuthFailure.InvalidAuthorization");

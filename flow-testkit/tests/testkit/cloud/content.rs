@@ -97,6 +97,36 @@ async fn parts_belong_to_their_own_upload_and_are_named_by_their_etags() {
 }
 
 #[tokio::test]
+async fn uploads_are_listed_in_pages_by_their_keys() {
+    let cloud = cloud().await;
+    for key in ["c", "a+b", "b", "a+b", "a"] {
+        content(&cloud, "POST", &format!("/{key}?uploads"), &[], b"").await.unwrap();
+    }
+    let list = async |query: &str| {
+        let told = content(&cloud, "GET", &format!("/?uploads{query}"), &[], b"").await.unwrap().text();
+        let all = |name: &str| {
+            let begin = format!("<{name}>");
+            let parts = told.split(&begin).skip(1);
+            parts.map(|part| part.split('<').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let next = (all("NextKeyMarker").concat(), all("NextUploadIdMarker").concat());
+        (all("Key"), all("IsTruncated").concat(), next)
+    };
+    assert_eq!(list("").await.0, ["a", "a+b", "a+b", "b", "c"]);
+    let (first, more, (key, id)) = list("&max-uploads=2&encoding-type=url").await;
+    assert_eq!(
+        (first, more.as_str(), key.as_str()),
+        (vec!["a".to_owned(), "a%2Bb".to_owned()], "true", "a%2Bb")
+    );
+    let (second, more, next) = list(&format!("&key-marker={key}&upload-id-marker={id}")).await;
+    assert_eq!((second, more.as_str()), (["a+b", "b", "c"].map(str::to_owned).to_vec(), "false"));
+    assert_eq!(next, Default::default());
+    assert_eq!(list(&format!("&key-marker={key}")).await.0, ["b", "c"]);
+    let wrong = content(&cloud, "GET", "/?uploads&max-uploads=x", &[], b"").await.unwrap();
+    assert_eq!(wrong.code(), "InvalidArgument");
+}
+
+#[tokio::test]
 async fn a_page_has_a_thousand_keys_whatever_is_asked_for() {
     let cloud = cloud().await;
     for number in 0..1001 {
@@ -126,6 +156,57 @@ async fn many_keys_are_listed_in_pages_copied_and_deleted_in_one_request() {
     let deleted = content(&cloud, "POST", "/?delete", &[("Content-MD5", &sum)], body).await.unwrap();
     assert_eq!(deleted.text().matches("<Deleted>").count(), 2);
     assert_eq!(cloud.objects(BUCKET).into_keys().collect::<Vec<_>>(), ["a/2", "c"]);
+}
+
+#[tokio::test]
+async fn a_key_among_many_may_be_refused_and_is_told_also_to_the_quiet() {
+    let cloud = cloud().await;
+    for key in ["a", "b"] {
+        cloud.change_object(BUCKET, key, Some(b""));
+    }
+    let fault = json!({ "kind": "cos_delete", "subject": ["a"], "code": "AccessDenied" });
+    cloud.fault(serde_json::from_value(fault).unwrap());
+    let body =
+        b"<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object><Object><Key>b</Key></Object></Delete>";
+    let sum = md5(body);
+    let delete = async || content(&cloud, "POST", "/?delete", &[("Content-MD5", &sum)], body).await.unwrap();
+    let told = delete().await;
+    assert!(told.text().contains("<Error><Key>a</Key><Code>AccessDenied</Code>"), "{}", told.text());
+    assert_eq!((told.status, told.text().matches("<Key>").count()), (200, 1));
+    assert_eq!(cloud.objects(BUCKET).into_keys().collect::<Vec<_>>(), ["a"]);
+    assert!(!delete().await.text().contains("<Error>"));
+    assert!(cloud.objects(BUCKET).is_empty());
+}
+
+#[tokio::test]
+async fn a_copy_and_what_was_written_past_the_api_tell_no_crc() {
+    let cloud = cloud().await;
+    let put = content(&cloud, "PUT", "/a", &[], b"hello").await.unwrap();
+    cloud.change_object(BUCKET, "old", Some(b"hello"));
+    let source = format!("{BUCKET}.cos.ap-beijing.myqcloud.com/a");
+    let copied = content(&cloud, "PUT", "/b", &[("x-cos-copy-source", &source)], b"").await.unwrap();
+    assert_eq!((copied.header("etag"), copied.text().contains("CRC64")), (put.header("etag"), false));
+    for (key, tells) in [("/a", true), ("/b", false), ("/old", false)] {
+        let told = content(&cloud, "HEAD", key, &[], b"").await.unwrap();
+        assert_eq!(!told.header("x-cos-hash-crc64ecma").is_empty(), tells, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_another_object_than_is_meant_is_refused() {
+    let cloud = cloud().await;
+    let meant = content(&cloud, "PUT", "/a", &[], b"one").await.unwrap();
+    let source = format!("{BUCKET}.cos.ap-beijing.myqcloud.com/a");
+    let copy = async || {
+        let headers =
+            [("x-cos-copy-source", source.as_str()), ("x-cos-copy-source-If-Match", meant.header("etag"))];
+        content(&cloud, "PUT", "/b", &headers, b"").await.unwrap()
+    };
+    assert_eq!(copy().await.status, 200);
+    content(&cloud, "PUT", "/a", &[], b"two").await.unwrap();
+    let refused = copy().await;
+    assert_eq!((refused.status, refused.code().as_str()), (412, "PreconditionFailed"));
+    assert_eq!(cloud.objects(BUCKET)["b"], b"one");
 }
 
 #[tokio::test]

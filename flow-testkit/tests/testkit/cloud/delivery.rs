@@ -1,7 +1,7 @@
-use flow_testkit::cloud::FakeCloud;
+use flow_testkit::cloud::{FakeCloud, FakeCloudConfig, Strictness};
 use serde_json::json;
 
-use super::client::{Answer, BUCKET, cloud, ok, send, settle};
+use super::client::{Answer, BUCKET, cloud, ok, refused, send, settle};
 
 async fn read(cloud: &FakeCloud, path: &str) -> Answer {
     let head = format!("GET {path} HTTP/1.1\r\nHost: www.example.com\r\nConnection: close\r\n\r\n");
@@ -66,6 +66,7 @@ async fn a_purge_takes_its_url_alone_or_all_below_its_path() {
 #[tokio::test]
 async fn both_areas_pay_and_a_done_prefetch_is_spelled_as_in_the_official_example() {
     let cloud = cloud().await;
+    cloud.serve_domain("www.example.com", BUCKET);
     let push = json!({ "Urls": ["https://www.example.com/a"] });
     let task = ok(&cloud, "cdn", "PushUrlsCache", push).await["TaskId"].clone();
     let quota = ok(&cloud, "cdn", "DescribePushQuota", json!({})).await;
@@ -75,6 +76,48 @@ async fn both_areas_pay_and_a_done_prefetch_is_spelled_as_in_the_official_exampl
     settle(&cloud);
     let told = ok(&cloud, "cdn", "DescribePushTasks", json!({ "TaskId": task })).await;
     assert_eq!(told["PushLogs"][0]["Status"], "Done");
+}
+
+#[tokio::test]
+async fn what_is_prefetched_is_at_the_edge_and_nothing_that_is_there_is_replaced() {
+    let cloud = cloud().await;
+    cloud.serve_domain("www.example.com", BUCKET);
+    let change = |text: &str| {
+        cloud.change_object(BUCKET, "a", Some(text.as_bytes()));
+        cloud.change_object(BUCKET, "d/index.html", Some(text.as_bytes()));
+    };
+    let push = json!({ "Urls": ["https://www.example.com/a", "http://www.example.com/d/"] });
+    change("old");
+    for prefetched in ["old", "older"] {
+        ok(&cloud, "cdn", "PushUrlsCache", push.clone()).await;
+        settle(&cloud);
+        change(&format!("not {prefetched}"));
+    }
+    for path in ["/a", "/d/"] {
+        let met = read(&cloud, path).await;
+        assert_eq!((met.text().as_str(), met.header("x-cache-lookup")), ("old", "Cache Hit"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_that_are_no_domain_of_the_account_are_refused_unless_the_cloud_is_lenient_and_has_none() {
+    let url = |host: &str| json!({ "Urls": [format!("https://{host}/")] });
+    let lenient = FakeCloudConfig { strictness: Strictness::Lenient, ..FakeCloudConfig::default() };
+    let lenient = FakeCloud::start(&lenient).await.unwrap();
+    for action in ["PurgeUrlsCache", "PushUrlsCache"] {
+        ok(&lenient, "cdn", action, url("a.example.com")).await;
+        let refusal = refused(&cloud().await, "cdn", action, url("a.example.com")).await;
+        assert_eq!(refusal, "ResourceNotFound.CdnHostNotExists");
+    }
+    lenient.serve_domain("b.example.com", BUCKET);
+    ok(&lenient, "cdn", "PurgeUrlsCache", url("b.example.com")).await;
+    let refusal = refused(&lenient, "cdn", "PurgeUrlsCache", url("a.example.com")).await;
+    assert_eq!(refusal, "ResourceNotFound.CdnHostNotExists");
+    ok(&lenient, "cdn", "StopCdnDomain", json!({ "Domain": "b.example.com" })).await;
+    settle(&lenient);
+    ok(&lenient, "cdn", "DeleteCdnDomain", json!({ "Domain": "b.example.com" })).await;
+    let refusal = refused(&lenient, "cdn", "PurgeUrlsCache", url("a.example.com")).await;
+    assert_eq!(refusal, "ResourceNotFound.CdnHostNotExists");
 }
 
 #[tokio::test]

@@ -79,6 +79,27 @@ async fn an_alias_shares_calls_out_by_weight_and_after_promotion_none_is_old() {
 }
 
 #[tokio::test]
+async fn an_alias_leads_to_no_version_before_it_is_published_nor_when_that_failed() {
+    let cloud = cloud().await;
+    two_versions(&cloud).await;
+    ok(&cloud, "scf", "CreateAlias", routed("1", &json!([]))).await;
+    let fault = json!({ "kind": "scf_status", "subject": ["shop"], "outcome": "fail" });
+    cloud.fault(serde_json::from_value(fault).unwrap());
+    ok(&cloud, "scf", "PublishVersion", json!({ "FunctionName": "shop" })).await;
+    for state in ["Publishing", "PublishFailed"] {
+        let versions = ok(&cloud, "scf", "ListVersionByFunction", json!({ "FunctionName": "shop" })).await;
+        assert_eq!(versions["Versions"][1]["Status"], state);
+        for wanted in [routed("3", &json!([])), routed("1", &json!([{ "Version": "3", "Weight": 0.1 }]))] {
+            let refusal = refused(&cloud, "scf", "UpdateAlias", wanted).await;
+            assert_eq!(refusal, "FailedOperation.UpdateAlias", "{state}");
+        }
+        // What changes meanwhile keeps its callers.
+        ok(&cloud, "scf", "UpdateAlias", routed("$LATEST", &json!([]))).await;
+        settle(&cloud);
+    }
+}
+
+#[tokio::test]
 async fn code_without_a_registered_function_tells_what_it_is() {
     let cloud = cloud().await;
     function(&cloud, "shop", b"code").await;
