@@ -301,7 +301,7 @@ impl AssetStore for CosAssets {
         self.keep(&bucket, token, &seen, changed.clone()).await?;
         let listed = seen.listed.iter().map(|(path, listed)| (path.clone(), listed.etag.clone())).collect();
         let sent: Contents = files.values().map(|local| (local.digests.etag(), local.file.clone())).collect();
-        let next = record.with_release(manifest, &listed, &self.known(), &sent);
+        let next = record.with_release(manifest, &seen.manifest, &listed, &self.known(), &sent);
         if next != record {
             bucket.remember(&next).await?;
         }
