@@ -1,6 +1,6 @@
 use flow_core::port::AssetFile;
 use flow_core::{ErrorKind, StepError};
-use flow_tencent::{Listed, ObjectKey, Stored};
+use flow_tencent::{Attributes, Listed, ObjectKey, ObjectMeta, Stored};
 
 use super::bucket::Bucket;
 use super::record::Contents;
@@ -9,7 +9,7 @@ use super::record::Contents;
 #[derive(Debug)]
 pub(crate) enum Kept {
     /// It is what it should be, and what the storage tells of it.
-    Whole(Stored),
+    Whole(ObjectMeta),
     /// It is not, for a reason.
     Wrong(ErrorKind, String),
 }
@@ -40,19 +40,28 @@ impl Bucket {
         let same = meta.length == file.bytes
             && (known.get(etag) == Some(file) || self.hashed(&key, etag).await? == *file);
         if same {
-            return Ok(Kept::Whole(meta.stored));
+            return Ok(Kept::Whole(meta));
         }
         Ok(Kept::Wrong(ErrorKind::Conflict, format!("its kept content {} was changed", file.digest)))
     }
 
     /// Serves what is kept of a file at `path` again; gives its `ETag` there.
+    ///
+    /// Content is kept once, however many files had it: its type and its age are those of `path`, not of the file that it was kept of.
     pub(crate) async fn bring_back(
         &self,
         path: &str,
         file: &AssetFile,
-        kept: &Stored,
+        kept: &ObjectMeta,
+        attributes: Attributes,
     ) -> Result<String, StepError> {
-        let copied = self.cos.copy(&self.kept_key(file)?, kept, &self.key(path)?).await;
+        let attributes = Attributes {
+            content_type: attributes.content_type,
+            cache_control: attributes.cache_control,
+            ..kept.attributes.clone()
+        };
+        let other = (attributes != kept.attributes).then_some(&attributes);
+        let copied = self.cos.copy_as(&self.kept_key(file)?, &kept.stored, &self.key(path)?, other).await;
         Ok(copied.map_err(|error| StepError::from(error).fact("path", path))?.etag)
     }
 
