@@ -186,14 +186,15 @@ async fn a_record_that_is_none_is_told_and_a_lost_one_is_made_anew_by_reading() 
 }
 
 #[tokio::test]
-async fn objects_that_stand_for_folders_are_no_files() {
+async fn what_stands_for_folders_and_what_a_site_below_keeps_are_no_files() {
     let world = World::new().await;
     world.cloud.change_object(BUCKET, "docs/", Some(b""));
+    world.cloud.change_object(BUCKET, "shop/.flow/kept/1", Some(b"1"));
     let store = world.store();
     let manifest = world.put(&store, &files(&[("docs/index.html", "1")])).await;
     assert_eq!(store.serving().await.unwrap(), manifest);
     store.restore(&permit(), &BTreeMap::new()).await.unwrap();
-    assert_eq!(world.files(""), files(&[("docs/", "")]));
+    assert_eq!(world.files(""), files(&[("docs/", ""), ("shop/.flow/kept/1", "1")]));
 }
 
 #[tokio::test]
