@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use flow_core::port::{AssetFile, AssetStore, Manifest};
 use flow_core::{CancelToken, ErrorKind, Name, Permit, Problems, StepError};
-use flow_tencent::{Cos, Listed};
+use flow_tencent::{Cos, Listed, ObjectMeta};
 use tokio::sync::Semaphore;
 
 use super::changes::{as_read, changed, groups};
@@ -217,13 +217,13 @@ impl CosAssets {
         self.remove(bucket, token, stale).await
     }
 
-    /// The `ETag`s of the kept content of `files`, each looked at.
+    /// What is kept of `files`, each looked at.
     async fn check_kept(
         &self,
         bucket: &Bucket,
         token: &CancelToken,
         files: BTreeMap<String, AssetFile>,
-    ) -> Result<BTreeMap<String, (AssetFile, String)>, StepError> {
+    ) -> Result<BTreeMap<String, (AssetFile, ObjectMeta)>, StepError> {
         let known = &self.known().clone();
         let looked =
             each(self.config.at_once, token, files.into_iter().collect(), |(path, file)| async move {
@@ -234,7 +234,7 @@ impl CosAssets {
             (BTreeMap::new(), Problems::default(), ErrorKind::NotFound);
         for (path, file, kept) in looked.await? {
             match kept {
-                Kept::Whole(etag) => drop(whole.insert(path, (file, etag))),
+                Kept::Whole(meta) => drop(whole.insert(path, (file, meta))),
                 Kept::Wrong(kind, why) => {
                     worst = worst.max(kind);
                     problems.add(path, why);
@@ -252,14 +252,15 @@ impl CosAssets {
         &self,
         bucket: &Bucket,
         token: &CancelToken,
-        kept: &BTreeMap<String, (AssetFile, String)>,
+        kept: &BTreeMap<String, (AssetFile, ObjectMeta)>,
         later: Vec<String>,
     ) -> Result<Contents, StepError> {
         let mut back = Contents::new();
         for group in groups(kept.keys().cloned().collect()) {
             let copied = each(self.config.at_once, token, group, |path| async move {
-                let Some((file, etag)) = kept.get(&path) else { return Ok(None) };
-                Ok(Some((bucket.bring_back(&path, file, etag).await?, file.clone())))
+                let Some((file, meta)) = kept.get(&path) else { return Ok(None) };
+                let attributes = self.config.attributes(&path);
+                Ok(Some((bucket.bring_back(&path, file, meta, attributes).await?, file.clone())))
             });
             back.extend(copied.await?.into_iter().flatten());
         }
@@ -301,7 +302,7 @@ impl AssetStore for CosAssets {
         self.keep(&bucket, token, &seen, changed.clone()).await?;
         let listed = seen.listed.iter().map(|(path, listed)| (path.clone(), listed.etag.clone())).collect();
         let sent: Contents = files.values().map(|local| (local.digests.etag(), local.file.clone())).collect();
-        let next = record.with_release(manifest, &listed, &self.known(), &sent);
+        let next = record.with_release(manifest, &seen.manifest, &listed, &self.known(), &sent);
         if next != record {
             bucket.remember(&next).await?;
         }

@@ -13,9 +13,12 @@ use crate::config::{Base, CdnConfig, OverQuota, Prefetch};
 /// The page that a directory's URL gives.
 const ENTRY: &str = "index.html";
 
+/// What browsers send as a link has it, encoded or not: a cache takes the two for two URLs (URL Standard, path percent-encode set).
+const AS_LINKED: &[u8] = b"!$&'()*+,:;=@[]|";
+
 /// The CDN before a site.
 ///
-/// `purge` asks for the URLs of exactly the given paths, and of `…/index.html` also `…/`, in as many requests as the quota that the CDN reports needs,
+/// `purge` asks for the URLs of exactly the given paths, encoded wholly and as little as browsers do, and of `…/index.html` also `…/`, in as many requests as the quota that the CDN reports needs,
 /// and returns when every one of them is done. A request whose answer is lost is looked for among the CDN's own before it is sent again.
 ///
 /// `domain` looks whether the CDN delivers the domain, and as configured at its origin, at its record in DNSPod and at the end of its certificate.
@@ -66,11 +69,15 @@ impl TencentCdn {
                 problems.add(path.escape_debug().to_string(), "is not a plain relative path below the site");
                 continue;
             }
-            let url = ProbeRequest::of_file(&self.base.url, path, Duration::ZERO).url;
-            if let Some(directory) = url.strip_suffix(ENTRY).filter(|directory| directory.ends_with('/')) {
-                urls.insert(directory.to_owned());
+            let encoded = ProbeRequest::of_file("", path, Duration::ZERO).url;
+            for path in [as_linked(&encoded), encoded] {
+                let url = format!("{}{path}", self.base.url);
+                if let Some(directory) = url.strip_suffix(ENTRY).filter(|directory| directory.ends_with('/'))
+                {
+                    urls.insert(directory.to_owned());
+                }
+                urls.insert(url);
             }
-            urls.insert(url);
         }
         problems.into_result()?;
         Ok(urls.into_iter().collect())
@@ -184,6 +191,13 @@ impl Cdn for TencentCdn {
         let found = if holds { findings.sound } else { findings.broken };
         Ok(DomainReport { domain: host.to_owned(), holds, found: found.join("; ") })
     }
+}
+
+/// An encoded path as browsers send it where a link does not encode more than it must.
+fn as_linked(encoded: &str) -> String {
+    AS_LINKED.iter().fold(encoded.to_owned(), |path, byte| {
+        path.replace(&format!("%{byte:02X}"), &char::from(*byte).to_string())
+    })
 }
 
 /// A quota that ended is a call for patience: it comes back the next day.

@@ -39,8 +39,8 @@ impl Bucket {
         if HostPath::new(path).is_err() {
             return Some("is not a plain relative path below the site".to_owned());
         }
-        if path.split('/').next() == Some(RESERVED) {
-            return Some("reaches into the site's own bookkeeping".to_owned());
+        if path.split('/').any(|part| part == RESERVED) {
+            return Some("reaches into the bookkeeping of this site, or of one below it".to_owned());
         }
         if path < BEHIND {
             return Some("sorts before `.flow/`, where no listing looks for files".to_owned());

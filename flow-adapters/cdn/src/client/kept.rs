@@ -1,6 +1,6 @@
 use flow_core::port::AssetFile;
 use flow_core::{ErrorKind, StepError};
-use flow_tencent::{Listed, ObjectKey, Stored};
+use flow_tencent::{Attributes, Listed, ObjectKey, ObjectMeta, Stored};
 
 use super::bucket::Bucket;
 use super::record::Contents;
@@ -8,8 +8,8 @@ use super::record::Contents;
 /// Kept content, and whether it can be brought back.
 #[derive(Debug)]
 pub(crate) enum Kept {
-    /// It is what it should be; its `ETag`.
-    Whole(String),
+    /// It is what it should be, and what the storage tells of it.
+    Whole(ObjectMeta),
     /// It is not, for a reason.
     Wrong(ErrorKind, String),
 }
@@ -25,11 +25,8 @@ impl Bucket {
         if found.is_some_and(|kept| kept.length == listed.length && kept.stored.etag == listed.etag) {
             return Ok(());
         }
-        let copy = self.cos.copy(&from, &to).await.map_err(named)?;
-        if copy.etag != listed.etag && !self.is_copy(&from, &to, &listed.etag).await? {
-            return Err(StepError::new(ErrorKind::Conflict, "a file of the site changed meanwhile")
-                .fact("path", path));
-        }
+        let source = Stored { etag: listed.etag.clone(), ..Stored::default() };
+        self.cos.copy(&from, &source, &to).await.map_err(named)?;
         Ok(())
     }
 
@@ -39,36 +36,33 @@ impl Bucket {
         let Some(meta) = self.cos.find(&key).await? else {
             return Ok(Kept::Wrong(ErrorKind::NotFound, format!("its content {} is not kept", file.digest)));
         };
-        let etag = meta.stored.etag;
+        let etag = &meta.stored.etag;
         let same = meta.length == file.bytes
-            && (known.get(&etag) == Some(file) || self.hashed(&key, &etag).await? == *file);
+            && (known.get(etag) == Some(file) || self.hashed(&key, etag).await? == *file);
         if same {
-            return Ok(Kept::Whole(etag));
+            return Ok(Kept::Whole(meta));
         }
         Ok(Kept::Wrong(ErrorKind::Conflict, format!("its kept content {} was changed", file.digest)))
     }
 
-    /// Serves kept content, which has this `ETag`, at `path` again; gives the file's `ETag`.
+    /// Serves what is kept of a file at `path` again; gives its `ETag` there.
+    ///
+    /// Content is kept once, however many files had it: its type and its age are those of `path`, not of the file that it was kept of.
     pub(crate) async fn bring_back(
         &self,
         path: &str,
         file: &AssetFile,
-        etag: &str,
+        kept: &ObjectMeta,
+        attributes: Attributes,
     ) -> Result<String, StepError> {
-        let (from, to) = (self.kept_key(file)?, self.key(path)?);
-        let copy = self.cos.copy(&from, &to).await;
-        let Stored { etag: copied, .. } = copy.map_err(|error| StepError::from(error).fact("path", path))?;
-        if copied != etag && !self.is_copy(&from, &to, etag).await? {
-            return Err(StepError::in_doubt("a file is not served as it was kept").fact("path", path));
-        }
-        Ok(copied)
-    }
-
-    /// Whether two objects whose `ETag`s differ are the same: one that was uploaded in parts has no MD5, and its copy may.
-    async fn is_copy(&self, from: &ObjectKey, to: &ObjectKey, etag: &str) -> Result<bool, StepError> {
-        let (from, to) = (self.cos.head(from).await?, self.cos.head(to).await?);
-        let (crc64, copied) = (from.stored.crc64, to.stored.crc64);
-        Ok(from.stored.etag == etag && from.length == to.length && crc64.is_some() && crc64 == copied)
+        let attributes = Attributes {
+            content_type: attributes.content_type,
+            cache_control: attributes.cache_control,
+            ..kept.attributes.clone()
+        };
+        let other = (attributes != kept.attributes).then_some(&attributes);
+        let copied = self.cos.copy_as(&self.kept_key(file)?, &kept.stored, &self.key(path)?, other).await;
+        Ok(copied.map_err(|error| StepError::from(error).fact("path", path))?.etag)
     }
 
     fn kept_key(&self, file: &AssetFile) -> Result<ObjectKey, StepError> {

@@ -34,25 +34,37 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The record when `manifest` is put over the files that are `listed` by path and `ETag`.
+    /// The record when `manifest` is put over what is served, whose files are `listed` by path and `ETag`.
     pub(crate) fn with_release(
         &self,
         manifest: &Manifest,
+        serving: &Manifest,
         listed: &BTreeMap<String, String>,
         known: &Contents,
         sent: &Contents,
     ) -> Self {
         let newest = digest(manifest);
-        // A put that is repeated is the same release.
-        let release = if self.newest == Some(newest) { self.release } else { self.release.saturating_add(1) };
+        // A put that is repeated is the same release. One that ended half-way, or was undone without a word here, takes the place
+        // of none: readers still have the pages of the release before it.
+        let uncounted = self.newest == Some(newest) || (self.newest.is_some() && !self.is_served(serving));
+        let release = if uncounted { self.release } else { self.release.saturating_add(1) };
         let mut files: BTreeMap<String, u64> = self.files.clone();
         files.retain(|path, _| listed.contains_key(path));
+        // What only a release of the same number had is not this one's.
+        files.values_mut().for_each(|seen| *seen = (*seen).min(release.saturating_sub(1)));
         files.extend(manifest.keys().map(|path| (path.clone(), release)));
         let mut contents = sent.clone();
         for etag in listed.values() {
             contents.extend(known.get(etag).map(|file| (etag.clone(), file.clone())));
         }
         Self { format: FORMAT, release, newest: Some(newest), contents, files }
+    }
+
+    /// Whether the newest release is served as a whole.
+    fn is_served(&self, serving: &Manifest) -> bool {
+        let newest = |path: &String| self.files.get(path) == Some(&self.release);
+        let files = serving.iter().filter(|(path, _)| newest(path));
+        self.newest == Some(digest(files))
     }
 
     /// The record when the site is `before` again.
@@ -71,9 +83,9 @@ impl Record {
 }
 
 /// One digest over all paths and contents.
-fn digest(manifest: &Manifest) -> Digest {
+fn digest<'a>(files: impl IntoIterator<Item = (&'a String, &'a AssetFile)>) -> Digest {
     let mut text = String::new();
-    for (path, file) in manifest {
+    for (path, file) in files {
         text.push_str(path);
         text.push('\n');
         text.push_str(&file.digest.hex());
@@ -134,37 +146,57 @@ mod tests {
         files.iter().map(|(path, content)| ((*path).to_owned(), file(content))).collect()
     }
 
-    /// The record after a release was put where all earlier files still stand.
-    fn put(record: &Record, manifest: &Manifest) -> Record {
+    /// The record after a release was put where all earlier files still stand, and those of `served` are in force.
+    fn put(record: &Record, manifest: &Manifest, served: &Manifest) -> Record {
         let mut listed: BTreeMap<String, String> =
             record.files.keys().map(|path| (path.clone(), "e".into())).collect();
         listed.extend(manifest.keys().map(|path| (path.clone(), "e".into())));
-        record.with_release(manifest, &listed, &Contents::new(), &Contents::new())
+        record.with_release(manifest, served, &listed, &Contents::new(), &Contents::new())
     }
 
     #[test]
     fn a_file_is_stale_when_the_kept_releases_do_not_have_it() {
-        let first = put(&Record::default(), &release(&[("a.js", "1"), ("index.html", "1")]));
-        let second = put(&first, &release(&[("b.js", "2"), ("index.html", "2")]));
-        assert_eq!(second.stale(2), BTreeSet::new());
-        assert_eq!(second.stale(1), BTreeSet::from([&"a.js".to_owned()]));
-        let third = put(&second, &release(&[("c.js", "3"), ("index.html", "3")]));
-        assert_eq!(third.stale(2), BTreeSet::from([&"a.js".to_owned()]));
+        let releases = ["1", "2", "3"].map(|number| {
+            let asset = format!("{number}.js");
+            release(&[(asset.as_str(), "a"), ("index.html", number)])
+        });
+        let [first, second, third] = &releases;
+        let record = put(&put(&Record::default(), first, &Manifest::new()), second, first);
+        assert_eq!(record.stale(2), BTreeSet::new());
+        assert_eq!(record.stale(1), BTreeSet::from([&"1.js".to_owned()]));
+        let record = put(&record, third, second);
+        assert_eq!(record.stale(2), BTreeSet::from([&"1.js".to_owned()]));
     }
 
     #[test]
     fn a_put_that_is_repeated_or_taken_back_makes_nothing_older() {
-        let files = release(&[("b.js", "2"), ("index.html", "2")]);
-        let first = put(&Record::default(), &release(&[("a.js", "1"), ("index.html", "1")]));
-        let second = put(&first, &files);
-        assert_eq!(put(&second, &files), second);
         let before = release(&[("a.js", "1"), ("index.html", "1")]);
+        let files = release(&[("b.js", "2"), ("index.html", "2")]);
+        let first = put(&Record::default(), &before, &Manifest::new());
+        let second = put(&first, &files, &before);
+        assert_eq!(put(&second, &files, &files), second);
         let mut record = first.clone();
         for _ in 0..10 {
-            record = put(&record, &files).without_release(&before, Contents::new());
+            record = put(&record, &files, &before).without_release(&before, Contents::new());
         }
         assert_eq!(record.stale(1), BTreeSet::new());
         assert_eq!((record.release, record.files), (first.release, first.files));
+    }
+
+    #[test]
+    fn a_put_that_died_half_way_makes_nothing_older_and_the_next_whole_one_counts() {
+        let first = release(&[("a.js", "1"), ("index.html", "1")]);
+        let mut record = put(&Record::default(), &first, &Manifest::new());
+        for number in ["2", "3", "4"] {
+            let asset = format!("{number}.js");
+            record = put(&record, &release(&[(asset.as_str(), "x"), ("index.html", number)]), &first);
+            assert_eq!(record.stale(2), BTreeSet::new(), "readers still have the first release");
+        }
+        let fifth = release(&[("5.js", "x"), ("index.html", "5")]);
+        record = put(&record, &fifth, &first);
+        record = put(&record, &release(&[("index.html", "6")]), &fifth);
+        assert_eq!(record.stale(2).len(), 4, "{record:?}");
+        assert!(!record.stale(2).contains(&"5.js".to_owned()));
     }
 
     #[test]
@@ -172,7 +204,13 @@ mod tests {
         let known = Contents::from([("old".to_owned(), file("1")), ("older".to_owned(), file("0"))]);
         let sent = Contents::from([("new".to_owned(), file("2"))]);
         let listed = BTreeMap::from([("index.html".to_owned(), "old".to_owned())]);
-        let record = Record::default().with_release(&release(&[("index.html", "2")]), &listed, &known, &sent);
+        let record = Record::default().with_release(
+            &release(&[("index.html", "2")]),
+            &release(&[("index.html", "1")]),
+            &listed,
+            &known,
+            &sent,
+        );
         assert_eq!(record.contents.keys().collect::<Vec<_>>(), ["new", "old"]);
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use flow_cdn::{CosAssets, SiteConfig};
 use flow_core::ErrorKind;
-use flow_core::port::AssetStore;
+use flow_core::port::{AssetStore, Cdn as _};
 use flow_testkit::cloud::Fault;
 use flow_testkit::conformance::Outside;
 use flow_testkit::conformance::assets::{AssetsFixture, Files, Obstruction};
@@ -186,14 +186,37 @@ async fn a_record_that_is_none_is_told_and_a_lost_one_is_made_anew_by_reading() 
 }
 
 #[tokio::test]
-async fn objects_that_stand_for_folders_are_no_files() {
+async fn what_stands_for_folders_and_what_a_site_below_keeps_are_no_files() {
     let world = World::new().await;
     world.cloud.change_object(BUCKET, "docs/", Some(b""));
+    world.cloud.change_object(BUCKET, "shop/.flow/kept/1", Some(b"1"));
     let store = world.store();
     let manifest = world.put(&store, &files(&[("docs/index.html", "1")])).await;
     assert_eq!(store.serving().await.unwrap(), manifest);
     store.restore(&permit(), &BTreeMap::new()).await.unwrap();
-    assert_eq!(world.files(""), files(&[("docs/", "")]));
+    assert_eq!(world.files(""), files(&[("docs/", ""), ("shop/.flow/kept/1", "1")]));
+}
+
+#[tokio::test]
+async fn content_that_two_files_shared_comes_back_with_the_headers_of_each() {
+    let world = World::new().await;
+    let store = world.store();
+    let paths = ["app.3f2a9c1b.js", "app.js", "app.txt"];
+    let before = world.put(&store, &paths.map(|path| (path.to_owned(), b"1".to_vec())).into()).await;
+    let headers = async || {
+        let mut found = Vec::new();
+        for path in paths {
+            let reply =
+                crate::world::get(world.cloud.address(), &format!("{}/{path}", crate::world::URL)).await;
+            found.push((reply.headers["content-type"].clone(), reply.headers["cache-control"].clone()));
+        }
+        found
+    };
+    let first = headers().await;
+    world.put(&store, &paths.map(|path| (path.to_owned(), b"2".to_vec())).into()).await;
+    store.restore(&permit(), &before).await.unwrap();
+    world.cdn().purge(&permit(), &paths.map(str::to_owned)).await.unwrap();
+    assert_eq!(headers().await, first);
 }
 
 #[tokio::test]

@@ -99,6 +99,21 @@ async fn only_the_changed_urls_and_the_forms_of_their_directories_are_purged() {
 }
 
 #[tokio::test]
+async fn a_reader_whose_link_encodes_no_more_than_it_must_meets_the_new_file_too() {
+    let world = World::new().await;
+    let path = "a b/@x+y(1),100%21.js";
+    let forms = ["a%20b/@x+y(1),100%2521.js", "a%20b/%40x%2By%281%29%2C100%2521.js"];
+    for content in ["old", "new"] {
+        world.cloud.change_object(BUCKET, path, Some(content.as_bytes()));
+        world.cdn().purge(&permit(), &[path.to_owned()]).await.unwrap();
+        for form in forms {
+            let body = get(world.cloud.address(), &format!("{URL}/{form}")).await.body;
+            assert_eq!(body, content.as_bytes(), "{form}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_url_that_could_not_be_purged_is_named_whichever_page_tells_it() {
     let world = World::new().await;
     world.cloud.fault(Fault::CdnTask { subject: ("url".into(),), times: 1 });

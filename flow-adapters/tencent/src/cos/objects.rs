@@ -187,11 +187,30 @@ impl Cos {
     /// [`Failure::Damaged`] where the copy is not what `source` is: it stands. [`Failure::InDoubt`] where no answer came three times and
     /// the copy is not there.
     pub async fn copy(&self, from: &ObjectKey, source: &Stored, to: &ObjectKey) -> Result<Stored, ApiError> {
+        self.copy_as(from, source, to, None).await
+    }
+
+    /// The same, served with `attributes` instead of those of `from`, where there are any.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy).
+    pub async fn copy_as(
+        &self,
+        from: &ObjectKey,
+        source: &Stored,
+        to: &ObjectKey,
+        attributes: Option<&Attributes>,
+    ) -> Result<Stored, ApiError> {
         let named = format!("{}{}", self.host(), encoded_path(&format!("/{from}")));
         let call = Call::new("PUT copy", Method::PUT, Nature::Writes).on(to).saying([
             ("x-cos-copy-source".to_owned(), named),
             ("x-cos-copy-source-if-match".to_owned(), format!("\"{}\"", source.etag)),
         ]);
+        let replaced = attributes.map(|attributes| {
+            let directive = ("x-cos-metadata-directive".to_owned(), "Replaced".to_owned());
+            [directive].into_iter().chain(attributes.headers())
+        });
+        let call = call.saying(replaced.into_iter().flatten());
         let write = || {
             async {
                 let answer = self.carry_out(&call).await?;
@@ -200,27 +219,29 @@ impl Cos {
                     return Ok(copied);
                 }
                 // Copied parts may have the `ETag` of a whole: then both objects tell more.
-                let found = self.copied(from, source, to).await.map_err(ApiError::after_effect)?;
+                let found =
+                    self.copied(from, source, to, attributes).await.map_err(ApiError::after_effect)?;
                 found.ok_or_else(|| error(&call, Failure::Damaged, "what is stored is not what was copied"))
             }
             .boxed()
         };
-        self.settle(&call, write, || self.copied(from, source, to).boxed()).await
+        self.settle(&call, write, || self.copied(from, source, to, attributes).boxed()).await
     }
 
-    /// What is stored under `to`, if it is what is stored under `from`, which is `source`, and is served alike.
+    /// What is stored under `to`, if it is what is stored under `from`, which is `source`, and is served alike or with `attributes`.
     async fn copied(
         &self,
         from: &ObjectKey,
         source: &Stored,
         to: &ObjectKey,
+        attributes: Option<&Attributes>,
     ) -> Result<Option<Stored>, ApiError> {
         let (original, copy) = (self.head(from).await?, self.find(to).await?);
         let same = |copy: &ObjectMeta| {
             source.is_also(&original.stored)
                 && original.stored.is_also(&copy.stored)
                 && original.length == copy.length
-                && original.attributes.are_kept_by(&copy.attributes)
+                && attributes.unwrap_or(&original.attributes).are_kept_by(&copy.attributes)
         };
         Ok(copy.filter(same).map(|copy| copy.stored))
     }
