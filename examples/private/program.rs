@@ -1,6 +1,5 @@
 use std::io;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// As the suite compiles its tests: so nothing is compiled a second time for an example.
 const AS_THE_SUITE: [&str; 4] =
@@ -12,8 +11,8 @@ const AS_THE_SUITE: [&str; 4] =
 /// # Errors
 /// Where cargo cannot be run or refuses.
 pub fn program(name: &str) -> io::Result<PathBuf> {
-    let mut cargo = Command::new(env!("CARGO"));
-    let status = cargo.args(["build", "--quiet", "--example", name]).args(AS_THE_SUITE).status()?;
+    let status =
+        flow_proving::cargo().args(["build", "--quiet", "--example", name]).args(AS_THE_SUITE).status()?;
     if !status.success() {
         return Err(io::Error::other(format!("the example `{name}` was not built: {status}")));
     }

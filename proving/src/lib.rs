@@ -46,7 +46,7 @@ pub use directory::Directory;
 pub use http::{Reply, Request, exchange};
 pub use patience::{PATIENCE, until};
 pub use port::Port;
-pub use program::{find, kept_folder, newest_kept};
+pub use program::{cargo, find, kept_folder, newest_kept};
 pub use running::Running;
 pub use shared::{Remains, Shared};
 pub use tier::is_long;

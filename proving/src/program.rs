@@ -1,5 +1,6 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::Outside;
 
@@ -49,4 +50,19 @@ pub fn newest_kept(prefix: &str) -> Outside<PathBuf> {
     newest.ok_or_else(|| {
         format!("there is no `{prefix}*` in `{}`: `cargo xtask test` installs it", kept.display()).into()
     })
+}
+
+/// Cargo in the environment that it was itself started in: without what it tells a program of the program's package. Some build scripts
+/// ask for that, and all that is built on theirs would be compiled anew.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }

@@ -49,11 +49,18 @@ impl Workspace {
         &self.root
     }
 
-    /// A command that runs cargo at the root, with nothing to read from.
+    /// A command that runs cargo at the root, with nothing to read from, and without what cargo tells this program of its own package:
+    /// some build scripts ask for that, and all that is built on theirs would be compiled anew.
     pub(crate) fn cargo(&self) -> Command {
         let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(program);
         command.current_dir(&self.root).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&name);
+            }
+        }
         command
     }
 

@@ -284,7 +284,7 @@ const POINTS: [&str; 3] = ["a fault that a test put there", "durable6points", "d
 fn the_engine_of_a_normal_build_has_no_points_of_failure() {
     // Alone, so that no other crate turns on `testing`, as the examples' tests do.
     let words = ["build", "--quiet", "--locked", "--package", "flow-core", "--lib"];
-    assert!(std::process::Command::new(env!("CARGO")).args(words).status().unwrap().success());
+    assert!(flow_proving::cargo().args(words).status().unwrap().success());
     let deps = std::env::current_exe().unwrap();
     let content = std::fs::read(deps.ancestors().nth(2).unwrap().join("libflow_core.rlib")).unwrap();
     let content = String::from_utf8_lossy(&content);

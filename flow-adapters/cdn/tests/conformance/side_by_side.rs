@@ -8,7 +8,7 @@ use std::time::Instant;
 use flow_cdn::{CosAssets, SiteConfig};
 use flow_core::port::AssetStore as _;
 use flow_core::{SystemClock, name};
-use flow_proving::{Port, Request, exchange, is_long, kept_folder};
+use flow_proving::{Port, Request, cargo, exchange, is_long, kept_folder};
 use flow_testkit::permit;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -49,7 +49,7 @@ async fn optimised() {
     let name = "side_by_side::two_thousand_files_go_up_three_times_as_fast_as_by_the_official_client";
     let test =
         ["test", "--release", "--locked", "-p", "flow-cdn", "--test", "conformance", "--", "--exact", name];
-    let ran = Command::new(env!("CARGO")).args(test).arg("--nocapture").kill_on_drop(true).status();
+    let ran = Command::from(cargo()).args(test).arg("--nocapture").kill_on_drop(true).status();
     assert!(ran.await.unwrap().success());
 }
 
@@ -94,7 +94,7 @@ struct Cloud {
 impl Cloud {
     async fn start() -> Self {
         let build = ["build", "--release", "--locked", "-p", "flow-examples", "--example", "fake_cloud"];
-        let built = Command::new(env!("CARGO")).args(build).kill_on_drop(true).status().await.unwrap();
+        let built = Command::from(cargo()).args(build).kill_on_drop(true).status().await.unwrap();
         assert!(built.success());
         // target/debug/deps/this
         let target =
