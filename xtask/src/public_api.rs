@@ -10,6 +10,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use thiserror::Error;
 
+use crate::metadata::{Metadata, MetadataError};
 use crate::workspace::Workspace;
 
 /// The public API is compared with that of the commit which last changed this file.
@@ -32,6 +33,8 @@ pub(crate) enum PublicApiError {
     File(PathBuf, #[source] io::Error),
     #[error("no commit changed `{BASELINE}`: the check needs the history, a shallow clone has none")]
     NoCommit,
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
     #[error("rustdoc left nothing to compare")]
     Nothing,
     #[error("crates whose API breaks users: {}", .0.join(", "))]
@@ -50,7 +53,8 @@ pub(crate) fn compare(
     // To Cargo a crate is the same in both checkouts, by name, version and place in the workspace: in one build directory the later
     // side would be documented upon what was compiled of the earlier one.
     let (build, target) = (place.join("build"), workspace.root().join("target"));
-    let old = documented(workspace, &earlier, [&place.join("old"), &build], features)?;
+    let had = known(&Metadata::of(&Workspace::at(&earlier))?, features);
+    let old = documented(workspace, &earlier, [&place.join("old"), &build], &had)?;
     let new = documented(workspace, workspace.root(), [&place.join("new"), &target], features)?;
     let (mut compared, mut broken) = (0, Vec::new());
     for name in crates(&old)? {
@@ -102,6 +106,17 @@ fn earlier(workspace: &Workspace, commit: &str, place: &Path) -> Result<PathBuf,
     Ok(directory)
 }
 
+/// Those of `features`, each `crate/feature`, that there are in a workspace: an earlier one lacks what came since.
+fn known(metadata: &Metadata, features: &str) -> String {
+    let is_known = |feature: &&str| {
+        feature.split_once('/').is_some_and(|(name, feature)| {
+            let mut members = metadata.members().map(|(package, _)| package);
+            members.any(|package| package.name == name && package.features.contains_key(feature))
+        })
+    };
+    features.split(',').filter(is_known).collect::<Vec<_>>().join(",")
+}
+
 /// Documents the libraries of `checkout` as JSON upon what is compiled in `build`, and gives the directory in `place` that holds it.
 fn documented(
     workspace: &Workspace,
@@ -148,5 +163,19 @@ fn succeed(command: &mut Command, name: &'static str) -> Result<(), PublicApiErr
     match status(command, name)? {
         status if status.success() => Ok(()),
         status => Err(PublicApiError::Ended(name, status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::fixture::Fixture;
+
+    #[test]
+    fn an_earlier_workspace_is_asked_for_no_feature_that_came_since() {
+        let earlier =
+            Fixture::new().member("flow-testkit", "flow-testkit").feature("flow-testkit", "mockall", &[]);
+        let wanted = "flow-testkit/mockall,flow-testkit/cloud,flow-late/mockall";
+        assert_eq!(known(&earlier.metadata(), wanted), "flow-testkit/mockall");
     }
 }
