@@ -146,9 +146,8 @@ struct BuiltTarget {
 
 /// Builds the test's program, and nothing runs yet: a break that does not compile is no catch.
 fn build(copy: &Copy, test: Test, name: &'static str) -> Result<PathBuf, MutantError> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(copy.tree()).stdin(Stdio::null()).env("CARGO_TARGET_DIR", copy.target());
+    let mut command = Workspace::at(copy.tree()).cargo();
+    command.env("CARGO_TARGET_DIR", copy.target());
     command.args(["test", "--quiet", "--locked", "--no-run", "--message-format", "json-render-diagnostics"]);
     command.args(["--package", test.package, "--test", test.program]);
     let output = command.stderr(Stdio::inherit()).output();
